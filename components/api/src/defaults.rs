@@ -25,17 +25,32 @@ pub fn apply(resource: &Resource, value: &mut Value) {
     let Some(object) = value.as_object_mut() else {
         return;
     };
-    match (resource.gvk.group.as_str(), resource.gvk.kind.as_str()) {
-        ("", kind) => core::apply(kind, object),
-        ("apps", kind) => apps::apply(kind, object, resource.features),
-        ("batch", kind) => batch::apply(kind, object),
-        ("autoscaling", "HorizontalPodAutoscaler") => autoscaling::apply(&resource.gvk.version, object),
-        ("admissionregistration.k8s.io", kind) => admission::apply(kind, object),
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => others::custom_resource_definition(object),
-        (_, kind) => others::apply(kind, object),
+    if let Some(function) = function(resource) {
+        function(object, resource);
     }
-    // Structs that the functions above made get what is always written.
+    // Structs that the function made get what is always written.
     decode::complete(&resource.schemas, &resource.ty(), value);
+}
+
+/// Whether objects of the kind may lack defaults. Those of many kinds that change often can't: events, leases.
+pub fn has_any(resource: &Resource) -> bool {
+    resource.custom.is_some() || function(resource).is_some() || resource.schemas.has_defaults(&resource.ty())
+}
+
+/// Upstream's defaulting function of a kind. The row tells the version and what features are on.
+type Defaulting = fn(&mut Object, &Resource);
+
+fn function(resource: &Resource) -> Option<Defaulting> {
+    match (resource.gvk.group.as_str(), resource.gvk.kind.as_str()) {
+        ("", kind) => core::of(kind),
+        ("apps", kind) => apps::of(kind),
+        ("batch", kind) => batch::of(kind),
+        ("autoscaling", "HorizontalPodAutoscaler") => {
+            Some(|object, row| autoscaling::apply(&row.gvk.version, object))
+        }
+        ("admissionregistration.k8s.io", kind) => admission::of(kind),
+        (_, kind) => others::of(kind),
+    }
 }
 
 /// The same for a changed object; what stays has its defaults. Where it may get others, nothing is known to stay.

@@ -204,7 +204,7 @@ pub struct ApiServerFlags {
     pub enable_aggregator_routing: bool,
 
     // services
-    #[arg(long, value_delimiter = ',', default_value = "10.0.0.0/24")]
+    #[arg(long, value_delimiter = ',', default_value = "10.0.0.0/24", action = clap::ArgAction::Set)]
     pub service_cluster_ip_range: Vec<ipnet::IpNet>,
     /// Ports given to services of type NodePort, `first-last` or `first+count`.
     #[arg(long, default_value = "30000-32767", value_parser = parse_port_range)]
@@ -388,6 +388,22 @@ mod tests {
                 "--{name} is both implemented and unused"
             );
         }
+    }
+
+    /// A list in one text, as pflag has it: the last counts.
+    #[test]
+    fn ranges_of_services_that_are_given_twice_are_those_given_last() {
+        let line = format!("{LEAST} --service-cluster-ip-range=10.1.0.0/24,fd00::/112");
+        let ranges = |line: &str| {
+            let ranges = parse_line(line).unwrap().service_cluster_ip_range;
+            ranges.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(ranges(&line), ["10.1.0.0/24", "fd00::/112"]);
+        assert_eq!(
+            ranges(&format!("{line} --service-cluster-ip-range=10.2.0.0/24")),
+            ["10.2.0.0/24"]
+        );
+        assert_eq!(ranges(LEAST), ["10.0.0.0/24"]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use attributes::Attributes;
 use decisions::Decisions;
 use futures::FutureExt;
+use prometheus_client::metrics::counter::Counter;
 use std::sync::Arc;
 use std::time::Duration;
 use webhook::{WebhookAuthorizer, WebhookMetrics};
@@ -137,9 +138,32 @@ impl Link {
     }
 }
 
+/// A member of the chain as the configuration names it.
+pub struct Named {
+    pub name: String,
+    pub link: Link,
+}
+
+impl From<Link> for Named {
+    /// Flags name authorizers by their kinds.
+    fn from(link: Link) -> Self {
+        Self {
+            name: link.kind().name().to_lowercase(),
+            link,
+        }
+    }
+}
+
+/// A member of the chain at work.
+pub struct Member {
+    pub link: Link,
+    /// What it has allowed. None but webhooks refuse: where one has no opinion the next is asked.
+    allowed: Counter,
+}
+
 /// The authorizers in the order in which they are asked.
 pub struct Authorizer {
-    chain: ArcSwap<Vec<Link>>,
+    chain: ArcSwap<Vec<Member>>,
     policies: Option<Arc<Policies>>,
     pub rbac: rbac::Rbac,
     pub node: node::NodeAuthorizer,
@@ -157,23 +181,24 @@ enum Step {
 }
 
 impl Authorizer {
-    pub fn new(chain: Vec<Link>, rbac: rbac::Rbac, node: node::NodeAuthorizer) -> Self {
-        let policies = chain.iter().find_map(|link| match link {
+    pub fn new(chain: Vec<Named>, rbac: rbac::Rbac, node: node::NodeAuthorizer) -> Self {
+        let policies = chain.iter().find_map(|named| match &named.link {
             Link::Abac(policies) => Some(Arc::clone(policies)),
             _ => None,
         });
+        let decisions = Decisions::default();
         Self {
             policies,
-            chain: ArcSwap::from_pointee(chain),
+            chain: ArcSwap::from_pointee(decisions.members(chain)),
             rbac,
             node,
             cache: cache::DecisionCache::default(),
-            decisions: Decisions::default(),
+            decisions,
             webhooks: WebhookMetrics::default(),
         }
     }
 
-    pub fn chain(&self) -> Arc<Vec<Link>> {
+    pub fn chain(&self) -> Arc<Vec<Member>> {
         self.chain.load_full()
     }
 
@@ -183,8 +208,8 @@ impl Authorizer {
     }
 
     /// Uses another chain from now on.
-    pub fn replace(&self, chain: Vec<Link>) {
-        self.chain.store(Arc::new(chain));
+    pub fn replace(&self, chain: Vec<Named>) {
+        self.chain.store(Arc::new(self.decisions.members(chain)));
     }
 
     /// Decides; the first authorizer with an opinion wins, none means no. What would be refused because no role is
@@ -202,7 +227,9 @@ impl Authorizer {
 
     fn has_rbac(&self) -> bool {
         let chain = self.chain.load();
-        chain.iter().any(|link| matches!(link, Link::Mode(Mode::Rbac)))
+        chain
+            .iter()
+            .any(|member| matches!(member.link, Link::Mode(Mode::Rbac)))
     }
 
     async fn ask(&self, attributes: &Attributes<'_>) -> Verdict {
@@ -239,7 +266,7 @@ impl Authorizer {
     /// Whether deciding may need an answer from elsewhere.
     pub fn asks_others(&self) -> bool {
         let chain = self.chain.load();
-        chain.iter().any(|link| matches!(link, Link::Webhook(_)))
+        chain.iter().any(|member| matches!(member.link, Link::Webhook(_)))
     }
 
     /// Decides from within code that can't wait. With a webhook in the chain it blocks its thread, so what calls
@@ -256,40 +283,30 @@ impl Authorizer {
 
     fn walk(
         &self,
-        chain: &[Link],
+        chain: &[Member],
         from: usize,
         attributes: &Attributes<'_>,
         reasons: &mut Vec<String>,
     ) -> Step {
-        for (position, link) in chain.iter().enumerate().skip(from) {
-            let mode = match link {
-                Link::Mode(mode) => mode,
-                Link::Abac(policies) => match policies.authorize(attributes) {
-                    Decision::NoOpinion(reason) => {
-                        note(reasons, reason);
-                        continue;
-                    }
-                    decided => {
-                        self.decisions.of_policies(&decided);
-                        return Step::Decided(decided);
-                    }
-                },
-                Link::Webhook(webhook) => return Step::Ask(Arc::clone(webhook), position + 1),
-            };
-            let decision = match mode {
-                Mode::AlwaysAllow => Decision::Allow(String::new()),
-                Mode::AlwaysDeny => Decision::NoOpinion("Everything is forbidden.".to_owned()),
-                Mode::Node => self.node.authorize(attributes),
-                Mode::Rbac => {
+        for (position, member) in chain.iter().enumerate().skip(from) {
+            let decision = match &member.link {
+                Link::Mode(Mode::AlwaysAllow) => Decision::Allow(String::new()),
+                Link::Mode(Mode::AlwaysDeny) => Decision::NoOpinion("Everything is forbidden.".to_owned()),
+                Link::Mode(Mode::Node) => self.node.authorize(attributes),
+                Link::Mode(Mode::Rbac) => {
                     let index = self.rbac.current();
                     self.cache
                         .get_or_decide(index.generation, attributes, || index.authorize(attributes))
                 }
+                Link::Abac(policies) => policies.authorize(attributes),
+                Link::Webhook(webhook) => return Step::Ask(Arc::clone(webhook), position + 1),
             };
             match decision {
                 Decision::NoOpinion(reason) => note(reasons, reason),
                 decided => {
-                    self.decisions.of_mode(*mode, &decided);
+                    if decided.allowed() {
+                        member.allowed.inc();
+                    }
                     return Step::Decided(decided);
                 }
             }

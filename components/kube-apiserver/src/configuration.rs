@@ -14,7 +14,7 @@ use crate::admission::configuration::AdmissionConfiguration;
 use crate::aggregator::backend::ProxyIdentity;
 use crate::audit::Audit;
 use crate::authentication::front_proxy::FrontProxy;
-use crate::authorization::Link;
+use crate::authorization::Named;
 use crate::connect::backend::Backends;
 use crate::connect::egress::Egress;
 use crate::peers;
@@ -49,7 +49,7 @@ pub struct Configuration {
     pub client_authority: Option<Arc<ClientAuthority>>,
     pub front_proxy: Option<FrontProxy>,
     pub issuer: Arc<TokenIssuer>,
-    pub chain: Vec<Link>,
+    pub chain: Vec<Named>,
     pub authentication: authentication::Authentication,
     pub audit: Audit,
     pub transformers: storage::Transformers,

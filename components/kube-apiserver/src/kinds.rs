@@ -185,6 +185,10 @@ pub fn decode(
         is_yaml,
     } = parse_object(bytes, media_type)
         .map_err(|error| unrecognized(format!("json parse error: {error}")))?;
+    // Go reads null as an object without fields.
+    if value.is_null() && !own_custom {
+        value = Compact::of(json!({}));
+    }
     if !value.is_object() {
         return Err(unrecognized(format!(
             "json parse error: json: cannot unmarshal {} into Go value of type {TYPE_META}",

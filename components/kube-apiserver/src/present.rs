@@ -164,7 +164,7 @@ pub fn without_type(mut value: Value) -> Value {
     value
 }
 
-pub fn remove_type(value: &mut Value) {
+fn remove_type(value: &mut Value) {
     if let Some(map) = value.as_object_mut() {
         map.remove("kind");
         map.remove("apiVersion");

@@ -4,7 +4,6 @@ mod alternatives;
 pub mod document;
 pub mod encode;
 pub mod envelope;
-mod stored;
 mod table;
 pub mod wire;
 
@@ -14,7 +13,6 @@ use apimachinery::time::{self, Moment};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
-pub use stored::StoredProtobuf;
 use table::{Entry, Message, TABLE};
 use wire::{Field, Reader};
 

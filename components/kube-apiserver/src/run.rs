@@ -17,6 +17,7 @@ use crate::metrics::tokens::TokenMetrics;
 use crate::peers::{self, PeerMetrics, Peers};
 use crate::pipeline;
 use crate::server::{Server, has_feature};
+use crate::services::families;
 use crate::serving::accept::{self, Limits};
 use crate::serving::certificates::{ClientAuthority, RELOAD_PERIOD};
 use crate::serving::debug_socket;
@@ -96,7 +97,9 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     };
     let storage = Storage::open_several(store.backend(), store.others(), options);
     let registry = Arc::new(ArcSwap::from_pointee(registry));
-    let stores = Stores::new(storage, Arc::clone(&registry));
+    let first = flags.service_cluster_ip_range.first();
+    let primary = first.map_or("IPv4", families::of);
+    let stores = Stores::new(storage, Arc::clone(&registry), primary);
     for row in registry.load().stored() {
         stores.of(row);
     }

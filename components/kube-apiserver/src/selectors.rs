@@ -5,6 +5,7 @@ use crate::kinds::events;
 use api::Resource;
 use api::custom::Definition;
 use apimachinery::ApiError;
+use std::borrow::Cow;
 use std::sync::Arc;
 use storage::{FieldSpec, Filter, Marks, StoredObject};
 
@@ -90,6 +91,24 @@ fn paths(row: &Resource, name: &str) -> Vec<Vec<String>> {
 }
 
 use apimachinery::selector::{FieldSelector, LabelSelector, Operator};
+
+/// The field selector of a watch of the object of that name, if there is one. What else is selected must say so too.
+pub fn of_named<'a>(name: &str, fields: &'a str) -> Result<Cow<'a, str>, ApiError> {
+    const NAME: &str = "metadata.name";
+    if name.is_empty() {
+        return Ok(fields.into());
+    }
+    let given = FieldSelector::parse(fields).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    if given.is_everything() {
+        return Ok(format!("{NAME}={name}").into());
+    }
+    if given.exact(NAME) != Some(name) {
+        return Err(ApiError::bad_request(
+            "fieldSelector metadata.name doesn't match requested name",
+        ));
+    }
+    Ok(fields.into())
+}
 
 /// A filter made of both selectors of a request; `None` selects everything.
 pub fn filter(row: &Resource, labels: &str, fields: &str) -> Result<Option<Filter>, ApiError> {
@@ -243,5 +262,32 @@ mod tests {
         )
         .unwrap();
         assert_eq!(field_marks(&fields), Marks::field("spec.nodeName", "n1"));
+    }
+
+    #[test]
+    fn who_watches_one_object_selects_no_other() {
+        for (name, fields, wanted) in [
+            ("", "metadata.name=a", Some("metadata.name=a")),
+            ("", "", Some("")),
+            ("a", "", Some("metadata.name=a")),
+            ("a", "metadata.name==a", Some("metadata.name==a")),
+            (
+                "a",
+                "status.phase=Running,metadata.name=a",
+                Some("status.phase=Running,metadata.name=a"),
+            ),
+            ("a", "metadata.name=b", None),
+            ("a", "metadata.name!=a", None),
+            ("a", "status.phase=Running", None),
+        ] {
+            let found = of_named(name, fields).map_err(|error| error.message().to_owned());
+            let wanted =
+                wanted.ok_or_else(|| "fieldSelector metadata.name doesn't match requested name".to_owned());
+            assert_eq!(
+                found.as_deref(),
+                wanted.as_deref().map_err(|_| wanted.as_ref().unwrap_err()),
+                "{name} {fields}"
+            );
+        }
     }
 }

@@ -53,6 +53,7 @@ pub fn fit(server: &Server, row: &Resource, old: Option<&Value>, object: &mut Va
     }
 }
 
-fn is_service(row: &Resource) -> bool {
+/// Whether a row is that of services.
+pub fn is_service(row: &Resource) -> bool {
     row.gvk.kind == "Service" && row.gvk.group.is_empty()
 }

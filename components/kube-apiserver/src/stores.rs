@@ -1,10 +1,11 @@
 //! The store of each kind.
 mod failure;
+mod stored;
 
 pub use failure::Failure;
+pub use stored::StoredKind;
 
 use crate::authentication::lookup::{Lookup, LookupError};
-use crate::protobuf::StoredProtobuf;
 use api::Resource;
 use apimachinery::json::SyntaxError;
 use apimachinery::managed_fields::Compact;
@@ -13,8 +14,8 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use storage::{
-    Change, ForeignDecoder, ListRequest, ObjectRef, Preconditions, RequestedRevision, ResourceSpec, Storage,
-    StorageError, Store, StoredObject,
+    Change, ListRequest, ObjectRef, Preconditions, RequestedRevision, ResourceSpec, Storage, StorageError,
+    Store, StoredDecoder, StoredObject,
 };
 
 /// All stores, over one watch of etcd.
@@ -22,15 +23,22 @@ use storage::{
 pub struct Stores {
     pub storage: Storage,
     registry: Arc<arc_swap::ArcSwap<api::Registry>>,
+    /// The family of addresses of the cluster's first range of services.
+    primary: &'static str,
     /// Stores that are open.
     known: Arc<parking_lot::RwLock<ahash::AHashMap<GroupResource, Store>>>,
 }
 
 impl Stores {
-    pub fn new(storage: Storage, registry: Arc<arc_swap::ArcSwap<api::Registry>>) -> Self {
+    pub fn new(
+        storage: Storage,
+        registry: Arc<arc_swap::ArcSwap<api::Registry>>,
+        primary: &'static str,
+    ) -> Self {
         Self {
             storage,
             registry,
+            primary,
             known: Arc::default(),
         }
     }
@@ -58,11 +66,20 @@ impl Stores {
             path: row.storage_prefix.clone(),
             namespaced: row.namespaced,
             fields: crate::selectors::selectable_fields(row),
-            decoder: row
-                .custom
-                .is_none()
-                .then(|| Arc::new(StoredProtobuf::new(Arc::new(row.clone()))) as Arc<dyn ForeignDecoder>),
+            // Custom objects are fitted to the version that is asked for when they are served.
+            decoder: row.custom.is_none().then(|| {
+                Arc::new(StoredKind::in_cluster(self.storage_row(row), self.primary))
+                    as Arc<dyn StoredDecoder>
+            }),
         })
+    }
+
+    /// The row of the version in which a row's objects are stored.
+    fn storage_row(&self, row: &Resource) -> Arc<Resource> {
+        let version = &row.storage_version;
+        let registry = self.registry.load();
+        let stored = registry.resource(&version.group, &version.version, &row.plural);
+        stored.map_or_else(|| Arc::new(row.clone()), Arc::clone)
     }
 
     /// The store of a built-in resource of the core or another group, by names.

@@ -321,6 +321,39 @@ async fn functions_that_a_compatible_server_lacks_are_refused_in_new_expressions
     .await;
 }
 
+/// Else the first write would set it, and so be a change of the spec.
+#[tokio::test]
+async fn a_default_that_comes_with_a_gate_is_there_before_anybody_writes() {
+    const SETS: &str = "/apis/apps/v1/namespaces/default/statefulsets";
+    let labels = json!({"a": "b"});
+    let set = json!({"metadata": {"name": "s"}, "spec": {"serviceName": "s", "selector": {"matchLabels": labels},
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+    let mut bench = Bench::start(&[]).await;
+    let (code, answer) = bench.post(SETS, &set).await;
+    assert_eq!(code, 200, "{answer}");
+
+    bench
+        .restart(&["--feature-gates=MaxUnavailableStatefulSet=true"])
+        .await;
+    let rolling = |set: &Value| set["spec"]["updateStrategy"]["rollingUpdate"].clone();
+    let path = format!("{SETS}/s");
+    let (_, mut stored) = bench.get(&path).await;
+    assert_eq!(rolling(&stored), json!({"maxUnavailable": 1, "partition": 0}));
+    let (_, list) = bench.get(SETS).await;
+    assert_eq!(rolling(&list["items"][0]), rolling(&stored));
+    stored["metadata"]["labels"] = labels;
+    let request = http::Request::put(&path).header("content-type", "application/json");
+    let (code, changed) = bench
+        .ask(request.body(stored.to_string().into_bytes()).unwrap())
+        .await;
+    assert_eq!(
+        (code, &changed["metadata"]["generation"]),
+        (200, &json!(1)),
+        "{changed}"
+    );
+}
+
 #[test]
 fn what_does_not_fit_the_version_is_refused() {
     for (flags, said) in [

@@ -76,6 +76,24 @@ async fn another_name_has_no_traffic_policy() {
 }
 
 #[tokio::test]
+async fn a_dry_run_takes_no_port_twice() {
+    let (_etcd, _server, services) = started(&[]).await;
+    let spec = json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 30077,
+        "ports": [{"port": 80, "nodePort": 30077}]});
+    for dry_run in [true, false] {
+        let params = PostParams {
+            dry_run,
+            ..PostParams::default()
+        };
+        assert_eq!(
+            why(services.create(&params, &service("a", spec.clone())).await),
+            "500 Internal error occurred: failed to allocate requested HealthCheck NodePort 30077: provided port is already allocated",
+            "{dry_run}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn ports_of_one_number_share_a_node_port_whichever_names_it() {
     let (_etcd, _server, services) = started(&[]).await;
     let ports = json!([

@@ -239,3 +239,77 @@ async fn move_leader(etcd: &Etcd) {
         }
     }
 }
+
+/// The code and message of a refusal.
+async fn refusal(client: &kube::Client, path: &str) -> (u16, String) {
+    let request = http::Request::get(path).body(Vec::new()).unwrap();
+    match client.request_text(request).await {
+        Err(kube::Error::Api(status)) => (status.code, status.message),
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn lists_and_watches_that_make_no_sense_are_refused() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(&binary(), &etcd, &[]).await.unwrap();
+    let client = server.admin().await.unwrap();
+    let maps = "/api/v1/namespaces/default/configmaps";
+    for name in ["limit", "timeoutSeconds"] {
+        for (value, why) in [
+            ("", "invalid syntax"),
+            ("x", "invalid syntax"),
+            ("9223372036854775808", "value out of range"),
+        ] {
+            let wanted = format!("strconv.ParseInt: parsing {value:?}: {why}");
+            assert_eq!(
+                refusal(&client, &format!("{maps}?{name}={value}")).await,
+                (400, wanted)
+            );
+        }
+    }
+    let one = "/api/v1/watch/namespaces/default/configmaps/a";
+    assert_eq!(
+        refusal(&client, &format!("{one}?fieldSelector=metadata.name=b")).await,
+        (
+            400,
+            "fieldSelector metadata.name doesn't match requested name".to_owned()
+        )
+    );
+    // One whose time is over ends at once.
+    let request = http::Request::get(format!("{one}?timeoutSeconds=-1"))
+        .body(Vec::new())
+        .unwrap();
+    let ended = tokio::time::timeout(PATIENCE, client.request_text(request));
+    assert_eq!(ended.await.unwrap().unwrap(), "");
+
+    let map = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some("a".to_owned()),
+            ..ObjectMeta::default()
+        },
+        ..ConfigMap::default()
+    };
+    let made = Api::namespaced(client.clone(), "default")
+        .create(&PostParams::default(), &map)
+        .await
+        .unwrap();
+    let mut direct = etcd_client::Client::connect(etcd.endpoints(), None)
+        .await
+        .unwrap();
+    let now: i64 = made.metadata.resource_version.unwrap().parse().unwrap();
+    direct
+        .compact(now, None::<etcd_client::CompactionOptions>)
+        .await
+        .unwrap();
+    // A server that starts now has nothing of what was before.
+    let later = ApiServer::start(&binary(), &etcd, &[]).await.unwrap();
+    let gone = format!("{maps}?resourceVersion={}&resourceVersionMatch=Exact", now - 1);
+    assert_eq!(
+        refusal(&later.admin().await.unwrap(), &gone).await,
+        (
+            410,
+            "The resourceVersion for the provided list is too old.".to_owned()
+        )
+    );
+}

@@ -588,3 +588,150 @@ async fn names_that_no_object_has_are_refused() {
         }
     }
 }
+
+/// A conflict would make clients try for ever.
+#[tokio::test]
+async fn versions_that_are_no_numbers_are_refused() {
+    let cluster = Cluster::start().await;
+    let path = format!("{MAPS}/m");
+    let at = |version: &str| {
+        map(
+            "m",
+            json!({"metadata": {"name": "m", "resourceVersion": version}}),
+        )
+    };
+    // Where there is nothing yet, only a version that is one is refused.
+    assert_eq!(
+        cluster.post(MAPS, at("1")).await.refusal(),
+        "500 resourceVersion should not be set on objects to be created"
+    );
+    cluster.post(MAPS, at("x")).await.taken();
+    let wrong = "500 strconv.ParseUint: parsing \"x\": invalid syntax";
+    let put = cluster.put(&path, at("x")).await;
+    assert_eq!(put.refusal(), wrong);
+    assert_eq!(put.body["reason"], Value::Null);
+    let patch = json!({"metadata": {"resourceVersion": "x"}});
+    assert_eq!(cluster.merge(&path, patch).await.refusal(), wrong);
+    assert_eq!(cluster.apply(&path, "a", at("x")).await.refusal(), wrong);
+    assert_eq!(cluster.put(&path, at("1")).await.code, StatusCode::CONFLICT);
+    cluster.put(&path, at("0")).await.taken();
+    // Of what isn't there nothing is said.
+    assert_eq!(
+        cluster
+            .put(&format!("{MAPS}/none"), map("none", json!({})))
+            .await
+            .code,
+        StatusCode::NOT_FOUND
+    );
+    // Null is an object without fields, and so without a name.
+    let null = http::Request::post(MAPS)
+        .header("content-type", exchange::JSON)
+        .body(b"null".to_vec())
+        .unwrap();
+    match cluster.admin.request_text(null).await {
+        Err(kube::Error::Api(status)) => assert_eq!(status.code, 422, "{status:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn bindings_that_bind_nothing_are_refused() {
+    let cluster = Cluster::start().await;
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    cluster
+        .post(accounts, json!({"metadata": {"name": "default"}}))
+        .await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"automountServiceAccountToken": false, "containers": [{"name": "c", "image": "i"}]}});
+    let uid = cluster.post(pods, pod).await.taken()["metadata"]["uid"].clone();
+    let path = format!("{pods}/p/binding");
+    for (binding, wanted) in [
+        (json!({"metadata": {"name": "p"}, "target": {}}), "500 target.name: Required value".to_owned()),
+        (
+            json!({"metadata": {"name": "p"}, "target": {"kind": "Pod"}}),
+            "500 [target.kind: Unsupported value: \"Pod\": supported values: \"Node\", \"<empty>\", target.name: Required value]".to_owned(),
+        ),
+        (
+            json!({"metadata": {"name": "q"}, "target": {"name": "n"}}),
+            "400 name in URL does not match name in Binding object".to_owned(),
+        ),
+        (
+            json!({"metadata": {"name": "p", "uid": "other"}, "target": {"name": "n"}}),
+            format!(
+                "409 Operation cannot be fulfilled on pods \"p\": StorageError: invalid object, Code: 4, Key: /pods/default/p, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: other, UID in object meta: {}",
+                uid.as_str().unwrap()
+            ),
+        ),
+    ] {
+        assert_eq!(cluster.post(&path, binding).await.refusal(), wanted);
+    }
+    let nameless = json!({"target": {"name": "n"}});
+    let bindings = "/api/v1/namespaces/default/bindings";
+    assert_eq!(
+        cluster.post(bindings, nameless).await.refusal(),
+        "400 Name parameter required."
+    );
+    let binding = json!({"metadata": {"name": "p", "uid": uid}, "target": {"name": "n"}});
+    cluster.post(&path, binding).await.taken();
+}
+
+/// Watchers learn that a pod goes before it is gone, also when it goes at once; and of a collection the client is told what
+/// was in it.
+#[tokio::test]
+async fn the_end_of_a_pod_is_announced() {
+    let cluster = Cluster::start().await;
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    cluster
+        .post(accounts, json!({"metadata": {"name": "default"}}))
+        .await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = |name: &str, node: &str| {
+        json!({"metadata": {"name": name, "labels": {"a": "b"}}, "spec": {"nodeName": node,
+        "automountServiceAccountToken": false, "containers": [{"name": "c", "image": "i"}]}})
+    };
+    let mut last = Value::Null;
+    for (name, node) in [("here", "n"), ("nowhere", "")] {
+        last = cluster.post(pods, pod(name, node)).await.taken();
+    }
+    let from = last["metadata"]["resourceVersion"].as_str().unwrap();
+    let gone = cluster
+        .delete(&format!("{pods}/here?gracePeriodSeconds=0"))
+        .await
+        .taken();
+    let list = cluster.delete(&format!("{pods}?labelSelector=a=b")).await.taken();
+    assert_eq!(list["kind"], "PodList");
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+    assert_eq!(list["items"][0]["metadata"], last["metadata"]);
+
+    let request = http::Request::get(format!("{pods}?watch=1&resourceVersion={from}&timeoutSeconds=1"))
+        .body(Vec::new())
+        .unwrap();
+    let text = cluster.admin.request_text(request).await.unwrap();
+    let events: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let told: Vec<(&str, &str, i64)> = events
+        .iter()
+        .map(|event| {
+            let metadata = &event["object"]["metadata"];
+            assert!(metadata["deletionTimestamp"].is_string(), "{event}");
+            let grace = metadata["deletionGracePeriodSeconds"].as_i64().unwrap();
+            (
+                event["type"].as_str().unwrap(),
+                metadata["name"].as_str().unwrap(),
+                grace,
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("MODIFIED", "here", 0),
+            ("DELETED", "here", 0),
+            ("MODIFIED", "nowhere", 0),
+            ("DELETED", "nowhere", 0)
+        ]
+    );
+    assert_eq!(events[1]["object"], gone);
+}

@@ -15,8 +15,8 @@ mod provider;
 #[cfg(test)]
 mod tests;
 
-pub use config::EncryptionConfigError;
 use config::Selector;
+pub use config::{EncryptionConfigError, Mistake};
 use failure::Failure;
 pub use kms::metrics as kms_metrics;
 pub use metrics::register as register_metrics;

@@ -21,13 +21,13 @@ pub use backend::{
 };
 pub use cache::{EventKind, WatchEvent, WatchItem, Watcher, bookmark_frame};
 pub use encryption::{
-    EncryptionConfigError, ReloadError, Transformers, kms_metrics,
+    EncryptionConfigError, Mistake, ReloadError, Transformers, kms_metrics,
     register_metrics as register_encryption_metrics,
 };
 pub use error::StorageError;
 pub use object::{EncodingId, Marks, ObjectRef, OwnerUid, StoredObject};
 pub use raw::RawStore;
-pub use resource::{FieldSpec, ForeignDecoder, ResourceSpec};
+pub use resource::{FieldSpec, ResourceSpec, StoredDecoder};
 pub use revision::{RequestedRevision, Revision};
 pub use storage::{Storage, StorageOptions};
 pub use store::{

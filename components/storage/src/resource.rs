@@ -33,10 +33,11 @@ impl FieldSpec {
     }
 }
 
-/// Turns a stored value that is not JSON (protobuf written by upstream) into JSON.
-pub trait ForeignDecoder: Send + Sync + 'static {
-    /// JSON of the object, in the version this server stores.
-    fn to_json(&self, stored: &[u8]) -> Result<Vec<u8>, String>;
+/// Reads stored values of a resource as they are known now: protobuf (as upstream writes it) too, and objects of servers
+/// that knew of fewer defaults.
+pub trait StoredDecoder: Send + Sync + 'static {
+    /// JSON of the object with its defaults, in the version this server stores. None when the value is that already.
+    fn decode(&self, stored: &[u8]) -> Result<Option<Vec<u8>>, String>;
 }
 
 /// One resource as storage sees it.
@@ -50,8 +51,8 @@ pub struct ResourceSpec {
     pub namespaced: bool,
     /// Fields that selectors use besides metadata.name and metadata.namespace.
     pub fields: Vec<FieldSpec>,
-    /// Reads values that are not JSON.
-    pub decoder: Option<Arc<dyn ForeignDecoder>>,
+    /// Reads values; without it they are JSON, and served as they are.
+    pub decoder: Option<Arc<dyn StoredDecoder>>,
 }
 
 impl fmt::Debug for ResourceSpec {

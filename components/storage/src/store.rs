@@ -4,6 +4,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 use crate::cache::{ResourceCache, RunningHub, Watcher};
 use crate::error::StorageError;
@@ -146,6 +147,8 @@ pub struct WatchRequest {
     pub send_initial_events: Option<bool>,
     /// `allowWatchBookmarks`
     pub bookmarks: bool,
+    /// When the caller will end the watch, if that is known: the last bookmark comes shortly before.
+    pub until: Option<Instant>,
     pub filter: Option<Filter>,
 }
 
@@ -222,6 +225,11 @@ impl Store {
         E: From<StorageError> + Send,
     {
         write::delete(self, namespace, name, preconditions, &mut check).await
+    }
+
+    /// Deletes an object if it is still this one; gives it under the revision of the deletion.
+    pub async fn remove(&self, object: &ObjectRef) -> Result<Option<ObjectRef>, StorageError> {
+        write::remove_this(self, object).await
     }
 
     /// Reads one object. Unset is the newest state, Any and At (not older than) may come from the cache as it is.

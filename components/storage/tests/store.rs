@@ -551,6 +551,37 @@ async fn bookmarks_move_with_other_resources() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_last_bookmark_comes_before_the_end_of_its_watch() {
+    let storage = Storage::open(Arc::new(MemoryBackend::default()), StorageOptions::default());
+    let pods = storage.store(pods());
+    let start = write(&pods, "a", "n1").await;
+    let begun = tokio::time::Instant::now();
+    // Between two of the bookmarks that come each minute, within the first, and too early for any.
+    for (seconds, wanted) in [(90, 2), (10, 1), (1, 0)] {
+        let begun = tokio::time::Instant::now();
+        let until = begun + Duration::from_secs(seconds);
+        let request = WatchRequest {
+            revision: RequestedRevision::At(start),
+            bookmarks: true,
+            until: Some(until),
+            ..WatchRequest::default()
+        };
+        let mut watcher = pods.watch(request).await.unwrap();
+        let mut seen = Vec::new();
+        while let Ok(item) = tokio::time::timeout_at(until, watcher.next()).await {
+            assert!(matches!(item, WatchItem::Bookmark { .. }), "{item:?}");
+            seen.push(until - tokio::time::Instant::now());
+        }
+        assert_eq!(seen.len(), wanted, "{seen:?}");
+        assert!(
+            seen.last().is_none_or(|left| left.as_secs().abs_diff(2) <= 1),
+            "{seen:?}"
+        );
+    }
+    assert!(begun.elapsed() < Duration::from_secs(200));
+}
+
 #[tokio::test]
 async fn a_slow_watcher_expires_alone() {
     let Fixture { pods, .. } = fixture();

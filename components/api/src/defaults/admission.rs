@@ -1,38 +1,40 @@
+use super::Defaulting;
 use crate::value::{Object, absent, items_mut, make, map_mut};
 use serde_json::json;
 
 /// Defaults of webhook configurations and admission policies.
-pub(super) fn apply(kind: &str, object: &mut Object) {
-    match kind {
-        "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" => {
-            for webhook in items_mut(object, "webhooks") {
-                absent(webhook, "failurePolicy", "Fail");
-                matching(webhook);
-                absent(webhook, "timeoutSeconds", 10);
-                if kind.starts_with("Mutating") {
-                    absent(webhook, "reinvocationPolicy", "Never");
-                }
-                scopes(webhook, "rules");
-                if let Some(service) =
-                    map_mut(webhook, "clientConfig").and_then(|client| map_mut(client, "service"))
-                {
-                    absent(service, "port", 443);
-                }
+pub(super) fn of(kind: &str) -> Option<Defaulting> {
+    Some(match kind {
+        "ValidatingWebhookConfiguration" => |object, _| items_mut(object, "webhooks").for_each(webhook),
+        "MutatingWebhookConfiguration" => |object, _| {
+            for hook in items_mut(object, "webhooks") {
+                webhook(hook);
+                absent(hook, "reinvocationPolicy", "Never");
             }
-        }
-        "ValidatingAdmissionPolicy" | "MutatingAdmissionPolicy" => {
+        },
+        "ValidatingAdmissionPolicy" | "MutatingAdmissionPolicy" => |object, _| {
             let spec = make(object, "spec");
             absent(spec, "failurePolicy", "Fail");
             if let Some(constraints) = map_mut(spec, "matchConstraints") {
                 resources(constraints);
             }
-        }
-        "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding" => {
+        },
+        "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding" => |object, _| {
             if let Some(constraints) = map_mut(make(object, "spec"), "matchResources") {
                 resources(constraints);
             }
-        }
-        _ => {}
+        },
+        _ => return None,
+    })
+}
+
+fn webhook(webhook: &mut Object) {
+    absent(webhook, "failurePolicy", "Fail");
+    matching(webhook);
+    absent(webhook, "timeoutSeconds", 10);
+    scopes(webhook, "rules");
+    if let Some(service) = map_mut(webhook, "clientConfig").and_then(|client| map_mut(client, "service")) {
+        absent(service, "port", 443);
     }
 }
 

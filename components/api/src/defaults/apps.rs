@@ -1,4 +1,4 @@
-use super::{core, pod};
+use super::{Defaulting, core, pod};
 use crate::features::{Feature, Features};
 use crate::value::{Object, absent, is_zero, items_mut, make, zero};
 use serde_json::json;
@@ -7,25 +7,28 @@ use serde_json::json;
 pub const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 /// Defaults of the apps group.
-pub(super) fn apply(kind: &str, object: &mut Object, features: Features) {
-    if !matches!(kind, "Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet") {
-        return;
-    }
-    let spec = make(object, "spec");
-    pod::template(spec);
-    match kind {
-        "Deployment" => deployment(spec),
-        "ReplicaSet" => absent(spec, "replicas", 1),
-        "DaemonSet" => {
-            daemon_set(spec);
+pub(super) fn of(kind: &str) -> Option<Defaulting> {
+    Some(match kind {
+        "Deployment" => |object, _| deployment(workload(object)),
+        "ReplicaSet" => |object, _| absent(workload(object), "replicas", 1),
+        "DaemonSet" => |object, _| {
+            daemon_set(workload(object));
             absent(
                 make(make(object, "metadata"), "annotations"),
                 TEMPLATE_GENERATION,
                 "0",
             );
-        }
-        _ => stateful_set(spec, features),
-    }
+        },
+        "StatefulSet" => |object, row| stateful_set(workload(object), row.features),
+        _ => return None,
+    })
+}
+
+/// The spec, its template with the defaults of pods.
+fn workload(object: &mut Object) -> &mut Object {
+    let spec = make(object, "spec");
+    pod::template(spec);
+    spec
 }
 
 fn deployment(spec: &mut Object) {

@@ -1,13 +1,13 @@
-use super::{labels_from_template, pod};
+use super::{Defaulting, labels_from_template, pod};
 use crate::value::{Object, absent, items_mut, make, map_mut, zero};
 
 /// Defaults of the batch group.
-pub(super) fn apply(kind: &str, object: &mut Object) {
-    match kind {
-        "Job" => job(object),
-        "CronJob" => cron_job(object),
-        _ => {}
-    }
+pub(super) fn of(kind: &str) -> Option<Defaulting> {
+    Some(match kind {
+        "Job" => |object, _| job(object),
+        "CronJob" => |object, _| cron_job(object),
+        _ => return None,
+    })
 }
 
 fn job(object: &mut Object) {

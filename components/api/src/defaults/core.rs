@@ -1,29 +1,29 @@
-use super::{labels_from_template, pod, volumes};
+use super::{Defaulting, labels_from_template, pod, volumes};
 use crate::value::{Object, absent, is_zero, items_mut, make, map_mut, zero};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 /// Defaults of the core group.
-pub(super) fn apply(kind: &str, object: &mut Object) {
-    match kind {
-        "Pod" => pod::pod(object),
-        "PodTemplate" => pod::template(object),
-        "ReplicationController" => replication_controller(object),
-        "Service" => service(object),
-        "Secret" => secret(object),
-        "Namespace" => namespace(object),
-        "Node" => node(object),
-        "PersistentVolume" => persistent_volume(object),
-        "PersistentVolumeClaim" => persistent_volume_claim(object),
-        "Endpoints" => {
+pub(super) fn of(kind: &str) -> Option<Defaulting> {
+    Some(match kind {
+        "Pod" => |object, _| pod::pod(object),
+        "PodTemplate" => |object, _| pod::template(object),
+        "ReplicationController" => |object, _| replication_controller(object),
+        "Service" => |object, _| service(object),
+        "Secret" => |object, _| secret(object),
+        "Namespace" => |object, _| namespace(object),
+        "Node" => |object, _| node(object),
+        "PersistentVolume" => |object, _| persistent_volume(object),
+        "PersistentVolumeClaim" => |object, _| persistent_volume_claim(object),
+        "Endpoints" => |object, _| {
             for subset in items_mut(object, "subsets") {
                 items_mut(subset, "ports").for_each(|port| zero(port, "protocol", "TCP"));
             }
-        }
-        "LimitRange" => items_mut(make(object, "spec"), "limits").for_each(limits),
-        _ => {}
-    }
+        },
+        "LimitRange" => |object, _| items_mut(make(object, "spec"), "limits").for_each(limits),
+        _ => return None,
+    })
 }
 
 fn replication_controller(object: &mut Object) {

@@ -1,61 +1,66 @@
+use super::Defaulting;
 use crate::value::{Object, absent, is_zero, items_mut, make, map_mut, zero};
 use serde_json::{Value, json};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// Defaults of kinds of the smaller groups.
-pub(super) fn apply(kind: &str, object: &mut Object) {
-    match kind {
-        "RoleBinding" | "ClusterRoleBinding" => {
-            zero(make(object, "roleRef"), "apiGroup", RBAC);
-            for subject in items_mut(object, "subjects") {
-                if matches!(
-                    subject.get("kind").and_then(Value::as_str),
-                    Some("User" | "Group")
-                ) {
-                    zero(subject, "apiGroup", RBAC);
-                }
-            }
-        }
-        "NetworkPolicy" => network_policy(make(object, "spec")),
-        "IngressClass" => {
+pub(super) fn of(kind: &str) -> Option<Defaulting> {
+    Some(match kind {
+        "CustomResourceDefinition" => |object, _| custom_resource_definition(object),
+        "RoleBinding" | "ClusterRoleBinding" => |object, _| binding(object),
+        "NetworkPolicy" => |object, _| network_policy(make(object, "spec")),
+        "IngressClass" => |object, _| {
             if let Some(parameters) = map_mut(make(object, "spec"), "parameters") {
                 absent(parameters, "scope", "Cluster");
             }
-        }
-        "EndpointSlice" => {
+        },
+        "EndpointSlice" => |object, _| {
             for port in items_mut(object, "ports") {
                 absent(port, "name", "");
                 absent(port, "protocol", "TCP");
             }
-        }
-        "PriorityClass" => absent(object, "preemptionPolicy", "PreemptLowerPriority"),
-        "StorageClass" => {
+        },
+        "PriorityClass" => |object, _| absent(object, "preemptionPolicy", "PreemptLowerPriority"),
+        "StorageClass" => |object, _| {
             absent(object, "reclaimPolicy", "Delete");
             absent(object, "volumeBindingMode", "Immediate");
-        }
-        "CSIDriver" => {
-            let spec = make(object, "spec");
-            absent(spec, "attachRequired", true);
-            absent(spec, "podInfoOnMount", false);
-            absent(spec, "storageCapacity", false);
-            absent(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
-            zero(spec, "volumeLifecycleModes", json!(["Persistent"]));
-            absent(spec, "requiresRepublish", false);
-            absent(spec, "seLinuxMount", false);
-        }
-        "APIService" => {
+        },
+        "CSIDriver" => |object, _| driver(make(object, "spec")),
+        "APIService" => |object, _| {
             if let Some(service) = map_mut(make(object, "spec"), "service") {
                 absent(service, "port", 443);
             }
+        },
+        "FlowSchema" => |object, _| zero(make(object, "spec"), "matchingPrecedence", 1000),
+        "PriorityLevelConfiguration" => |object, _| priority_level(make(object, "spec")),
+        "ResourceClaim" => |object, _| devices(make(object, "spec")),
+        "ResourceClaimTemplate" => |object, _| devices(make(make(object, "spec"), "spec")),
+        "ResourceSlice" => |object, _| published_devices(make(object, "spec")),
+        _ => return None,
+    })
+}
+
+fn binding(object: &mut Object) {
+    zero(make(object, "roleRef"), "apiGroup", RBAC);
+    for subject in items_mut(object, "subjects") {
+        if matches!(
+            subject.get("kind").and_then(Value::as_str),
+            Some("User" | "Group")
+        ) {
+            zero(subject, "apiGroup", RBAC);
         }
-        "FlowSchema" => zero(make(object, "spec"), "matchingPrecedence", 1000),
-        "PriorityLevelConfiguration" => priority_level(make(object, "spec")),
-        "ResourceClaim" => devices(make(object, "spec")),
-        "ResourceClaimTemplate" => devices(make(make(object, "spec"), "spec")),
-        "ResourceSlice" => published_devices(make(object, "spec")),
-        _ => {}
     }
+}
+
+fn driver(spec: &mut Object) {
+    absent(spec, "attachRequired", true);
+    absent(spec, "podInfoOnMount", false);
+    absent(spec, "storageCapacity", false);
+    absent(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
+    zero(spec, "volumeLifecycleModes", json!(["Persistent"]));
+    absent(spec, "requiresRepublish", false);
+    absent(spec, "seLinuxMount", false);
 }
 
 fn network_policy(spec: &mut Object) {
@@ -131,7 +136,7 @@ fn published_devices(spec: &mut Object) {
 }
 
 /// Defaults of a CustomResourceDefinition.
-pub(super) fn custom_resource_definition(object: &mut Object) {
+fn custom_resource_definition(object: &mut Object) {
     let spec = make(object, "spec");
     absent(spec, "conversion", json!({"strategy": "None"}));
     if let Some(service) = map_mut(spec, "conversion")
@@ -161,7 +166,7 @@ mod tests {
             "taints": [{"key": "a", "timeAdded": EARLIER}, {"key": "b"}, {"key": "c", "timeAdded": null}],
             "nodeAllocatableResourceMappings": {"cpu": {"capacityKey": "cores"}, "memory": {"allocationMultiplier": "2"}},
         }, {}]}});
-        apply("ResourceSlice", slice.as_object_mut().unwrap());
+        published_devices(slice["spec"].as_object_mut().unwrap());
         let device = &slice["spec"]["devices"][0];
         assert_eq!(device["taints"][0]["timeAdded"], EARLIER);
         for index in [1, 2] {

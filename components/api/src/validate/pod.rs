@@ -8,6 +8,7 @@ mod devices;
 mod environment;
 mod ephemeral;
 mod handlers;
+mod old_tolerations;
 mod os;
 mod resize;
 mod resources;

@@ -1,7 +1,7 @@
 //! What each authorizer decided, under upstream's name. The group that everything is allowed to is not asked about.
 
 use super::webhook::WebhookAuthorizer;
-use super::{Decision, Mode};
+use super::{Decision, Member, Named};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -14,33 +14,10 @@ struct Labels {
     decision: &'static str,
 }
 
-/// Decisions of the modes that every request meets, looked up once; and of webhooks.
+/// Decisions of all authorizers.
+#[derive(Default)]
 pub struct Decisions {
     family: Family<Labels, Counter>,
-    node: Counter,
-    rbac: Counter,
-    abac: Counter,
-    all: Counter,
-}
-
-impl Default for Decisions {
-    fn default() -> Self {
-        let family = Family::<Labels, Counter>::default();
-        let allowed = |r#type: &'static str| {
-            family.get_or_create_owned(&Labels {
-                r#type,
-                name: r#type.to_lowercase(),
-                decision: "allowed",
-            })
-        };
-        Self {
-            node: allowed("Node"),
-            rbac: allowed("RBAC"),
-            abac: allowed("ABAC"),
-            all: allowed("AlwaysAllow"),
-            family,
-        }
-    }
 }
 
 impl Decisions {
@@ -52,24 +29,17 @@ impl Decisions {
         );
     }
 
-    /// None of the modes refuses: where one has no opinion the next is asked.
-    pub fn of_mode(&self, mode: Mode, decision: &Decision) {
-        if !decision.allowed() {
-            return;
-        }
-        match mode {
-            Mode::Node => self.node.inc(),
-            Mode::Rbac => self.rbac.inc(),
-            Mode::AlwaysAllow => self.all.inc(),
-            Mode::AlwaysDeny => 0,
+    /// The chain with what each request counts, looked up once.
+    pub(super) fn members(&self, chain: Vec<Named>) -> Vec<Member> {
+        let member = |Named { name, link }| Member {
+            allowed: self.family.get_or_create_owned(&Labels {
+                r#type: link.kind().name(),
+                name,
+                decision: "allowed",
+            }),
+            link,
         };
-    }
-
-    /// Policies refuse nothing either.
-    pub fn of_policies(&self, decision: &Decision) {
-        if decision.allowed() {
-            self.abac.inc();
-        }
+        chain.into_iter().map(member).collect()
     }
 
     pub fn of_webhook(&self, webhook: &WebhookAuthorizer, decision: &Decision) {

@@ -8,7 +8,7 @@ pub use file::from_file;
 use super::authentication::endpoint;
 use crate::authorization::abac::Policies;
 use crate::authorization::webhook::{MatchConditions, Settings, WebhookAuthorizer};
-use crate::authorization::{Link, Mode};
+use crate::authorization::{Link, Mode, Named};
 use crate::webhook::Clients;
 use anyhow::{Context, bail};
 use component_config::kube_apiserver::ApiServerFlags;
@@ -19,7 +19,7 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// The chain that the flags describe.
-pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Vec<Link>> {
+pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Vec<Named>> {
     let given = &flags.authorization;
     let modes: Vec<&String> = flags
         .authorization_mode
@@ -69,16 +69,19 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Vec<Lin
                     check_version(&settings.version)?;
                     let endpoint = endpoint(file, clients).context("--authorization-webhook-config-file")?;
                     let webhook = WebhookAuthorizer::new(settings, endpoint, MatchConditions::default());
-                    Ok(Link::Webhook(Arc::new(webhook)))
+                    Ok(Link::Webhook(Arc::new(webhook)).into())
                 }
                 ("ABAC", _) => match &policies {
-                    Some(policies) => Ok(Link::Abac(Arc::clone(policies))),
+                    Some(policies) => Ok(Link::Abac(Arc::clone(policies)).into()),
                     None => bail!("--authorization-mode=ABAC needs --authorization-policy-file"),
                 },
                 ("Webhook", None) => {
                     bail!("--authorization-mode=Webhook needs --authorization-webhook-config-file")
                 }
-                _ => mode.parse::<Mode>().map(Link::Mode).map_err(anyhow::Error::msg),
+                _ => match mode.parse::<Mode>() {
+                    Ok(mode) => Ok(Link::Mode(mode).into()),
+                    Err(why) => bail!(why),
+                },
             },
         )
         .collect()

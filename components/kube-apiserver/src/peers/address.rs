@@ -3,12 +3,12 @@
 use super::FEATURE;
 use crate::beat;
 use crate::bootstrap::server_lease;
-use crate::protobuf::StoredProtobuf;
 use crate::server::Server;
+use crate::stores::StoredKind;
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use storage::{ForeignDecoder, StorageError};
+use storage::{StorageError, StoredDecoder};
 
 /// Tells this server's address until it drains.
 pub async fn run(server: Arc<Server>) {
@@ -67,7 +67,7 @@ fn read(server: &Server, stored: &[u8]) -> Option<String> {
         // Upstream stores it as protobuf.
         Err(_) => {
             let row = server.registry.load().resource("", "v1", "endpoints")?.clone();
-            let json = StoredProtobuf::new(row).to_json(stored).ok()?;
+            let json = StoredKind::new(row).decode(stored).ok()??;
             serde_json::from_slice(&json).ok()?
         }
     };

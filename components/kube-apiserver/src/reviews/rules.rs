@@ -21,8 +21,8 @@ pub fn own(server: &Server, request: &ApiRequest, review: &Value) -> Value {
     let mut paths = Vec::new();
     let mut incomplete = false;
     let mut errors: Vec<String> = Vec::new();
-    for link in server.authorizer.chain().iter() {
-        let mode = match link {
+    for member in server.authorizer.chain().iter() {
+        let mode = match &member.link {
             Link::Mode(mode) => mode,
             Link::Abac(policies) => {
                 for policy in policies.of(&request.user, namespace) {

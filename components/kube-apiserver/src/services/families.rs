@@ -4,7 +4,7 @@
 
 use apimachinery::field::{Error, ErrorList, Path};
 use ipnet::IpNet;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 const SINGLE: &str = "SingleStack";
 const PREFER_DUAL: &str = "PreferDualStack";
@@ -76,6 +76,45 @@ pub fn set(old: Option<&Value>, service: &mut Value, served: &[IpNet]) -> ErrorL
         }
         Err(errors) => errors,
     }
+}
+
+/// Brings a stored service into the form that it has since services may have two addresses. `primary` is the family of those
+/// that have no address to tell theirs.
+pub fn as_read(service: &mut Value, primary: &str) {
+    let Some(spec) = service.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let told = |spec: &Map<String, Value>, field: &str| spec.get(field).cloned().unwrap_or_default();
+    if told(spec, "type") == "ExternalName" {
+        // It was a default of these, too.
+        spec.remove("internalTrafficPolicy");
+        return;
+    }
+    let address = told(spec, "clusterIP");
+    if address.as_str().is_some_and(|address| !address.is_empty())
+        && strings(&told(spec, "clusterIPs")).is_empty()
+    {
+        spec.insert("clusterIPs".to_owned(), json!([address]));
+    }
+    if !strings(&told(spec, "ipFamilies")).is_empty() {
+        return;
+    }
+    let selectorless = told(spec, "selector").as_object().is_none_or(Map::is_empty);
+    let families = match address.as_str() {
+        Some("None") if selectorless => vec![primary, other(primary)],
+        Some("None") => vec![primary],
+        _ => {
+            let addresses = strings(&told(spec, "clusterIPs"));
+            addresses.iter().map(|address| of_address(address)).collect()
+        }
+    };
+    let policy = match families.len() {
+        0 => return,
+        1 => SINGLE,
+        _ => REQUIRE_DUAL,
+    };
+    spec.insert("ipFamilyPolicy".to_owned(), json!(policy));
+    spec.insert("ipFamilies".to_owned(), json!(families));
 }
 
 /// What a service has of families, while it is being found.

@@ -319,7 +319,12 @@ async fn take_ports(
     match port_number(&spec["healthCheckNodePort"]) {
         Some(given) if held.ports.contains(&given) => {}
         Some(given) => {
-            node_ports::take(server, given, dry_run).await.map_err(|error| {
+            // What a dry run has taken is not recorded.
+            let outcome = match taken.ports.contains(&given) {
+                true => Err(PortError::Taken),
+                false => node_ports::take(server, given, dry_run).await,
+            };
+            outcome.map_err(|error| {
                 Failure::Internal(format!(
                     "failed to allocate requested HealthCheck NodePort {given}: {error}"
                 ))

@@ -9,13 +9,13 @@ use crate::serving::body::Response;
 use crate::stores::{self, Failure};
 use crate::verbs::body;
 use crate::verbs::options;
-use crate::verbs::target::Target;
+use crate::verbs::target::{Target, check_key, outdated};
 use api::Feature;
-use apimachinery::field::{Error, Path};
-use apimachinery::{ApiError, GroupResource, GroupVersionKind, meta, status};
+use apimachinery::field::{self, Error, Path};
+use apimachinery::{ApiError, GroupResource, GroupVersionKind, Reason, meta, status};
 use http::StatusCode;
 use serde_json::{Value, json};
-use storage::{Change, ObjectRef, Preconditions};
+use storage::{Change, ObjectRef, Preconditions, StorageError};
 
 pub async fn bind(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate_plain(request)?;
@@ -28,7 +28,7 @@ pub async fn bind(server: &Server, request: &ApiRequest, target: &Target) -> Res
     } else {
         target.name.clone()
     };
-    if !meta::name(&binding).is_empty() && meta::name(&binding) != name {
+    if meta::name(&binding) != name {
         return Err(ApiError::bad_request(
             "name in URL does not match name in Binding object",
         ));
@@ -36,8 +36,9 @@ pub async fn bind(server: &Server, request: &ApiRequest, target: &Target) -> Res
     let mut attributes = admission::Attributes::of_write(request, target, Operation::Create, &options);
     attributes.name.clone_from(&name);
     admission::mutate(server, &attributes, &mut binding, None).await?;
-    check(&kind, &name, &binding)?;
+    check(&binding)?;
     admission::validate(server, &attributes, Some(&binding), None).await?;
+    check_key(&name)?;
     let clears = target
         .row
         .features
@@ -58,7 +59,8 @@ pub async fn bind(server: &Server, request: &ApiRequest, target: &Target) -> Res
     ))
 }
 
-fn check(kind: &GroupVersionKind, name: &str, binding: &Value) -> Result<(), ApiError> {
+/// Upstream hands these errors on as they are, which makes them a 500.
+fn check(binding: &Value) -> Result<(), ApiError> {
     let target_kind = binding["target"]["kind"].as_str().unwrap_or("");
     let path = Path::new("target");
     let mut errors = Vec::new();
@@ -73,10 +75,10 @@ fn check(kind: &GroupVersionKind, name: &str, binding: &Value) -> Result<(), Api
         errors.push(Error::required(&path.child("name"), ""));
     }
     if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(ApiError::invalid(kind, name, &errors))
+        return Ok(());
     }
+    let message = field::aggregate(&errors);
+    Err(ApiError::new(500, Reason::Unknown, message, None))
 }
 
 async fn assign(
@@ -125,6 +127,10 @@ async fn assign(
         .await
     {
         Ok(_) => Ok(()),
+        Err(Failure::Storage(StorageError::PreconditionFailed { message, .. })) => {
+            let why = outdated(&format!("/pods/{namespace}/{name}"), &message);
+            Err(ApiError::conflict(&pods, name, &why))
+        }
         Err(failure) => Err(failure.into_api_error(&pods, name)),
     }
 }

@@ -1,5 +1,6 @@
 //! delete and deletecollection: finalizers, grace periods, propagation.
 
+use super::list;
 use super::options::DeleteOptions;
 use super::target::{Target, check_key};
 use super::write;
@@ -17,11 +18,11 @@ use api::Resource;
 use apimachinery::managed_fields::Compact;
 use apimachinery::status::{self, Details};
 use apimachinery::{ApiError, GroupResource, Reason, meta};
-use bytes::Bytes;
 use http::StatusCode;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use storage::{Change, ObjectRef, Preconditions, Updated};
+use std::sync::Arc;
+use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
 
 /// Without these the control plane's own pods would have no priority.
 const SYSTEM_PRIORITIES: [&str; 2] = ["system-node-critical", "system-cluster-critical"];
@@ -182,14 +183,15 @@ pub async fn delete_one(
                 admission::remove(server, attributes, &old).await?;
             }
             let (mut object, gone) = plan(&target.row, options, &old, server.flags.enable_garbage_collector);
-            let change = match (gone, object == old) {
+            let marks = object != old && (!gone || is_pod(&target.row));
+            let change = match gone {
                 _ if options.dry_run => Change::Nothing,
-                (true, _) => Change::Delete,
-                (false, true) => Change::Nothing,
-                (false, false) => Change::Write {
+                _ if marks => Change::Write {
                     json: write::bytes_of(server, &target.row, &mut object).await?,
                     ttl: None,
                 },
+                true => Change::Delete,
+                false => Change::Nothing,
             };
             *last.lock() = Some((object, gone));
             Ok::<Change, Failure>(change)
@@ -201,16 +203,39 @@ pub async fn delete_one(
         .await;
     let last = last.into_inner();
     match updated {
-        // A pod is answered as it was marked, also when it is gone at once.
-        Ok(Updated::Deleted(object)) => match last.filter(|_| is_pod(&target.row)) {
-            Some(marked) => Ok(marked),
-            None => Ok((conversion::compact(server, &target.row, &object).await?, true)),
-        },
+        Ok(Updated::Deleted(object)) => Ok((conversion::compact(server, &target.row, &object).await?, true)),
         Ok(Updated::Written(object) | Updated::Created(object)) => {
-            Ok((conversion::compact(server, &target.row, &object).await?, false))
+            let gone = last.is_some_and(|(_, gone)| gone);
+            let object = match gone {
+                true => remove_marked(target, object).await?,
+                false => object,
+            };
+            Ok((conversion::compact(server, &target.row, &object).await?, gone))
         }
         Ok(Updated::Unchanged(_)) => last.ok_or_else(|| ApiError::internal("the deletion had no outcome")),
         Err(failure) => Err(failure.into_api_error(&target.resource(), &target.name)),
+    }
+}
+
+/// Takes away a pod that was just marked, so that watchers see its end announced as any other; gives it as it last was.
+async fn remove_marked(target: &Target, marked: ObjectRef) -> Result<ObjectRef, ApiError> {
+    let removed = target.store.remove(&marked).await;
+    if let Some(removed) = removed.map_err(|error| target.error(error))? {
+        return Ok(removed);
+    }
+    // It has changed meanwhile, or somebody else was faster.
+    let uid = marked.uid();
+    let decide = |current: Option<ObjectRef>| async move {
+        let same = current.is_some_and(|current| current.uid() == uid);
+        Ok::<_, StorageError>(if same { Change::Delete } else { Change::Nothing })
+    };
+    let removed = target
+        .store
+        .update(&target.namespace, &target.name, &Preconditions::default(), decide)
+        .await;
+    match removed.map_err(|error| target.error(error))? {
+        Updated::Deleted(removed) => Ok(removed),
+        _ => Ok(marked),
     }
 }
 
@@ -417,21 +442,16 @@ fn grace_period(row: &Resource, options: &DeleteOptions, old: &Value) -> i64 {
     if wanted < 0 { 1 } else { wanted }
 }
 
+/// Answers with the list of what was there, as it was then: also of what waits for its finalizers now, or was gone already.
 pub async fn delete_collection(
-    server: &Server,
-    request: &ApiRequest,
+    server: &Arc<Server>,
+    request: &Arc<ApiRequest>,
     target: &Target,
 ) -> Result<Response, ApiError> {
     let accepted = media::negotiate(request, &target.row, Answer::List)?;
     let options = read_options(request)?;
     warn_of_orphans(request, target, &options);
-    let page = target
-        .store
-        .list(super::list::parameters(request, target)?)
-        .await
-        .map_err(|error| target.error(error))?;
-    // As text, of which thousands take much less memory than as values.
-    let mut items: Vec<Bytes> = Vec::with_capacity(page.items.len());
+    let page = list::page(server, request, target).await?;
     for object in &page.items {
         let one = Target {
             namespace: object.namespace().to_owned(),
@@ -441,36 +461,13 @@ pub async fn delete_collection(
         // As with upstream the request names no object, not even while each is looked at.
         let attributes = Attributes::of_delete(request, target, &options);
         match delete_one(server, &one, &options, Some((server, &attributes))).await {
-            Ok((mut object, gone)) => {
-                if gone {
-                    crate::services::release(server, &target.row, &object, options.dry_run).await;
-                }
-                present::remove_type(&mut object);
-                items.push(object.to_bytes().into());
+            Ok((object, true)) => {
+                crate::services::release(server, &target.row, &object, options.dry_run).await;
             }
+            Ok((_, false)) => {}
             Err(error) if error.code() == 404 => {}
             Err(error) => return Err(error),
         }
     }
-    let metadata = json!({ "resourceVersion": page.revision.to_string() });
-    if accepted.is_plain_json() {
-        let body = present::list_of(
-            &target.row,
-            &metadata,
-            items.into_iter().map(|item| item.slice(1..)),
-        );
-        return Ok(answer::with_body(StatusCode::OK, media::JSON, body));
-    }
-    let items: Vec<Value> = items
-        .iter()
-        .map(|item| serde_json::from_slice(item))
-        .collect::<Result<_, _>>()
-        .map_err(ApiError::internal)?;
-    let list = json!({
-        "kind": target.row.list_kind,
-        "apiVersion": target.row.gvk.api_version(),
-        "metadata": metadata,
-        "items": items,
-    });
-    Ok(answer::value(StatusCode::OK, &list, &accepted))
+    list::show(server, request, target, page, accepted).await
 }

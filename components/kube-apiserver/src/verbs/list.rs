@@ -15,19 +15,15 @@ use apimachinery::field::{Error, Path};
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
+use std::num::ParseIntError;
 use std::sync::Arc;
-use storage::{ListPage, ListRequest, RequestedRevision, RevisionMatch};
+use storage::{ListPage, ListRequest, RequestedRevision, RevisionMatch, StorageError};
 
 /// Reads the parameters that list and deletecollection share.
-pub fn parameters(request: &ApiRequest, target: &Target) -> Result<ListRequest, ApiError> {
+fn parameters(request: &ApiRequest, target: &Target) -> Result<ListRequest, ApiError> {
     let query = &request.query;
-    let limit: i64 = match query.get("limit").filter(|text| !text.is_empty()) {
-        None => 0,
-        Some(text) => text.parse().map_err(|_| {
-            ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
-        })?,
-    };
-    check_timeout(request)?;
+    let limit = whole_number(request, "limit")?.unwrap_or(0);
+    whole_number(request, TIMEOUT)?;
     let revision_text = query.get("resourceVersion").unwrap_or("");
     let match_text = query.get("resourceVersionMatch").unwrap_or("");
     let continue_token = query
@@ -96,30 +92,42 @@ pub fn parameters(request: &ApiRequest, target: &Target) -> Result<ListRequest, 
     })
 }
 
-/// Checks `timeoutSeconds`, which lists take and ignore.
-pub fn check_timeout(request: &ApiRequest) -> Result<Option<i64>, ApiError> {
-    match request
-        .query
-        .get("timeoutSeconds")
-        .filter(|text| !text.is_empty())
-    {
-        None => Ok(None),
-        Some(text) => match text.parse::<i64>() {
-            Ok(seconds) => Ok(Some(seconds)),
-            Err(error) => {
-                use std::num::IntErrorKind::{NegOverflow, PosOverflow};
-                let beyond = matches!(error.kind(), NegOverflow | PosOverflow);
-                let why = if beyond {
-                    "value out of range"
-                } else {
-                    "invalid syntax"
-                };
-                Err(ApiError::bad_request(format!(
-                    "strconv.ParseInt: parsing {text:?}: {why}"
-                )))
-            }
-        },
+/// The parameter that says how long a watch lasts; lists check it and take their time all the same.
+pub const TIMEOUT: &str = "timeoutSeconds";
+
+/// A parameter that is a number. An empty one isn't.
+pub fn whole_number(request: &ApiRequest, name: &str) -> Result<Option<i64>, ApiError> {
+    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+    let Some(text) = request.query.get(name) else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|error: ParseIntError| {
+        let why = match error.kind() {
+            NegOverflow | PosOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: {why}"))
+    })
+}
+
+/// The objects that were asked for, ready to be shown.
+pub async fn page(server: &Server, request: &ApiRequest, target: &Target) -> Result<ListPage, ApiError> {
+    let mut wanted = parameters(request, target)?;
+    // What a webhook has to convert can be told apart only then; a page may come out shorter than it could be.
+    let late = wanted.filter.take_if(|_| conversion::by_webhook(&target.row));
+    let listed = target.store.list(wanted).await;
+    let mut page = listed.map_err(|error| match error {
+        StorageError::Expired { .. } => {
+            ApiError::expired("The resourceVersion for the provided list is too old.")
+        }
+        error => target.error(error),
+    })?;
+    conversion::ensure(server, &target.row, &page.items).await?;
+    if let Some(filter) = late {
+        page.items.retain(|object| filter.matches(object));
+        page.remaining = None;
     }
+    Ok(page)
 }
 
 /// Objects that are rendered at most on the thread of the connection, whose others wait meanwhile.
@@ -131,19 +139,18 @@ pub async fn list(
     target: &Target,
 ) -> Result<Response, ApiError> {
     let accepted = media::negotiate(request, &target.row, Answer::List)?;
-    let mut wanted = parameters(request, target)?;
-    // What a webhook has to convert can be told apart only then; a page may come out shorter than it could be.
-    let late = wanted.filter.take_if(|_| conversion::by_webhook(&target.row));
-    let mut page = target
-        .store
-        .list(wanted)
-        .await
-        .map_err(|error| target.error(error))?;
-    conversion::ensure(server, &target.row, &page.items).await?;
-    if let Some(filter) = late {
-        page.items.retain(|object| filter.matches(object));
-        page.remaining = None;
-    }
+    let page = page(server, request, target).await?;
+    show(server, request, target, page, accepted).await
+}
+
+/// The answer that shows a page.
+pub async fn show(
+    server: &Arc<Server>,
+    request: &Arc<ApiRequest>,
+    target: &Target,
+    page: ListPage,
+    accepted: Accepted,
+) -> Result<Response, ApiError> {
     let mut metadata = json!({ "resourceVersion": page.revision.to_string() });
     if target.row.custom.is_some() && accepted.shape == Shape::Object {
         metadata["continue"] = json!("");

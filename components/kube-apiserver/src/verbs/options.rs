@@ -1,5 +1,6 @@
 //! Options of writes: what the query says, checked as upstream checks it.
 
+use super::list::whole_number;
 use crate::request::ApiRequest;
 use crate::request_info::says_true;
 use apimachinery::field::{Error, Path};
@@ -157,13 +158,8 @@ impl DeleteOptions {
                 ..Self::default()
             },
         };
-        if body.is_none()
-            && let Some(text) = query.get("gracePeriodSeconds").filter(|text| !text.is_empty())
-        {
-            let parsed = text.parse().map_err(|_| {
-                ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
-            })?;
-            options.grace_period_seconds = Some(parsed);
+        if body.is_none() {
+            options.grace_period_seconds = whole_number(request, "gracePeriodSeconds")?;
         }
         let mut dry_runs: Vec<String> = query.all("dryRun").map(str::to_owned).collect();
         dry_runs.append(&mut options.dry_runs);

@@ -54,6 +54,13 @@ impl Target {
     }
 }
 
+/// What upstream's storage says of an object that isn't what was required.
+pub fn outdated(key: &str, why: &str) -> String {
+    format!(
+        "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
+    )
+}
+
 /// Refuses names that no object has.
 pub fn check_key(name: &str) -> Result<(), ApiError> {
     if name.is_empty() {

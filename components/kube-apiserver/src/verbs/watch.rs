@@ -2,7 +2,7 @@
 
 mod end;
 
-use super::list::check_timeout;
+use super::list::{TIMEOUT, whole_number};
 use super::options::refuse;
 use super::target::Target;
 use crate::answer;
@@ -54,15 +54,18 @@ pub async fn watch(
         .filter(|text| !text.is_empty())
         .map(says_true);
     check_options(request, send_initial_events, server.has_feature("WatchList"))?;
-    let mut fields = query.get("fieldSelector").unwrap_or("").to_owned();
-    if !target.name.is_empty() && !fields.contains("metadata.name") {
-        let separator = if fields.is_empty() { "" } else { "," };
-        fields.push_str(&format!("{separator}metadata.name={}", target.name));
-    }
+    let fields = selectors::of_named(&target.name, query.get("fieldSelector").unwrap_or(""))?;
     let mut filter = selectors::filter(&target.row, query.get("labelSelector").unwrap_or(""), &fields)?;
     let late = filter
         .take_if(|_| conversion::by_webhook(&target.row))
         .map(LateFilter::new);
+    let seconds = match whole_number(request, TIMEOUT)? {
+        // One below zero has passed: the watch ends at once.
+        Some(seconds) if seconds != 0 => seconds.max(0) as f64,
+        // Spread over twice the least time, so that watches don't all end and come back together.
+        _ => server.flags.min_request_timeout as f64 * (1.0 + rand::random::<f64>()),
+    };
+    let time = Duration::from_secs_f64(seconds);
     let watcher = target
         .store
         .watch(WatchRequest {
@@ -71,6 +74,7 @@ pub async fn watch(
                 .map_err(|error| target.error(error))?,
             send_initial_events,
             bookmarks,
+            until: tokio::time::Instant::now().checked_add(time),
             filter,
         })
         .await;
@@ -90,12 +94,6 @@ pub async fn watch(
     let Some(watcher) = watcher else {
         return Err(ApiError::internal("the watch could not be started"));
     };
-    let seconds = match check_timeout(request)? {
-        // One below zero has passed: the watch ends at once.
-        Some(seconds) if seconds != 0 => seconds.max(0) as f64,
-        // Spread over twice the least time, so that watches don't all end and come back together.
-        _ => server.flags.min_request_timeout as f64 * (1.0 + rand::random::<f64>()),
-    };
     let stream = Frames {
         watcher,
         server: Arc::clone(server),
@@ -103,7 +101,7 @@ pub async fn watch(
         target: target.clone(),
         encoding: accepted.encoding,
         shape: accepted.shape,
-        end: End::after(Arc::clone(server), Duration::from_secs_f64(seconds)),
+        end: End::after(Arc::clone(server), time),
         columns_sent: false,
         late,
         asked: (send_initial_events == Some(true)).then_some(begun),

@@ -5,6 +5,7 @@ mod expressions;
 mod new;
 mod policy_params;
 mod store;
+mod version;
 mod versions;
 
 pub use new::admit_new;

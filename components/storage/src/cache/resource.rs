@@ -278,13 +278,10 @@ impl ResourceCache {
         // Before decoding: a configuration that changes meanwhile makes the object look older, never newer.
         let generation = self.transformer.generation();
         let (mut plain, mut stale) = self.transformer.decode(key, value)?;
-        if plain.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-            let Some(decoder) = &self.spec.decoder else {
-                return Err(StorageError::corrupt(key, "the stored value is not JSON"));
-            };
-            plain = decoder
-                .to_json(&plain)
-                .map_err(|message| StorageError::corrupt(key, message))?;
+        let corrupt = |message| StorageError::corrupt(key, message);
+        let decoder = self.spec.decoder.as_ref();
+        if let Some(json) = decoder.and_then(|decoder| decoder.decode(&plain).transpose()) {
+            plain = json.map_err(corrupt)?;
             stale = true;
         }
         let found = Found { stale, generation };

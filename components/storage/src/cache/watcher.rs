@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures::StreamExt;
 use tokio::sync::watch;
@@ -54,6 +55,22 @@ pub(crate) struct WatcherParts {
     pub scope: Option<Scope>,
     pub filter: Option<Filter>,
     pub bookmarks: bool,
+    pub until: Option<Instant>,
+}
+
+/// How long before its end a watch gets its last bookmark: with it the client goes on from close to now.
+const BEFORE_END: Duration = Duration::from_secs(2);
+
+impl WatcherParts {
+    /// When the next bookmark is due; none is after the last one.
+    fn next_bookmark(&self, hub: &RunningHub) -> Option<Instant> {
+        let regular = hub.next_bookmark();
+        let Some(until) = self.until else {
+            return Some(regular);
+        };
+        let last = until.checked_sub(BEFORE_END)?;
+        (last > Instant::now()).then_some(regular.min(last))
+    }
 }
 
 /// One watch. Holds no events beyond the few it is about to deliver; when it isn't polled it costs nobody anything.
@@ -86,9 +103,8 @@ impl Watcher {
         parts: WatcherParts,
         begin: Begin,
     ) -> Self {
-        let bookmark_due = parts
-            .bookmarks
-            .then(|| Box::pin(tokio::time::sleep_until(hub.next_bookmark())));
+        let first = parts.next_bookmark(&hub).filter(|_| parts.bookmarks);
+        let bookmark_due = first.map(|at| Box::pin(tokio::time::sleep_until(at)));
         Watcher {
             _counted: cache.count_watcher(),
             changes: cache.changes_here(),
@@ -226,7 +242,10 @@ impl Watcher {
         if Instant::now() < due.deadline() {
             return None;
         }
-        due.as_mut().reset(self.hub.next_bookmark());
+        match self.parts.next_bookmark(&self.hub) {
+            Some(at) => due.as_mut().reset(at),
+            None => self.bookmark_due = None,
+        }
         self.timed = None;
         Some(WatchItem::Bookmark {
             revision: self.revision,

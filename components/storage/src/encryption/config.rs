@@ -6,25 +6,73 @@ use serde::Deserialize;
 
 use super::kms::Kms;
 use super::provider::{Cipher, NamedKey, Provider};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long a key management service may take to answer, if the configuration doesn't say.
 const KMS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What is wrong with the configuration; never contains a secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("EncryptionConfiguration: {field}: {message}")]
-pub struct EncryptionConfigError {
+/// Everything that is wrong with the configuration; never contains a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncryptionConfigError(pub Vec<Mistake>);
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
     pub field: String,
     pub message: String,
 }
 
-fn wrong<T>(field: impl Into<String>, message: impl Into<String>) -> Result<T, EncryptionConfigError> {
-    Err(EncryptionConfigError {
+impl std::error::Error for EncryptionConfigError {}
+
+impl fmt::Display for EncryptionConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told: Vec<String> = self
+            .0
+            .iter()
+            .map(|Mistake { field, message }| format!("{field}: {message}"))
+            .collect();
+        match told.as_slice() {
+            [only] => write!(formatter, "EncryptionConfiguration: {only}"),
+            several => write!(formatter, "EncryptionConfiguration: [{}]", several.join(", ")),
+        }
+    }
+}
+
+type Outcome<T> = Result<T, Vec<Mistake>>;
+
+fn wrong<T>(field: impl Into<String>, message: impl Into<String>) -> Outcome<T> {
+    Err(vec![Mistake {
         field: field.into(),
         message: message.into(),
-    })
+    }])
+}
+
+/// All of them, or what is wrong with any.
+fn all<T>(outcomes: impl IntoIterator<Item = Outcome<T>>) -> Outcome<Vec<T>> {
+    let (mut good, mut mistakes) = (Vec::new(), Vec::new());
+    for outcome in outcomes {
+        match outcome {
+            Ok(value) => good.push(value),
+            Err(more) => mistakes.extend(more),
+        }
+    }
+    match mistakes.is_empty() {
+        true => Ok(good),
+        false => Err(mistakes),
+    }
+}
+
+/// Both, or what is wrong with either.
+fn both<A, B>(first: Outcome<A>, second: Outcome<B>) -> Outcome<(A, B)> {
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        (first, second) => {
+            let mistakes = first.err().into_iter().chain(second.err());
+            Err(mistakes.flatten().collect())
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -97,8 +145,8 @@ pub(super) struct Selector {
     group: String,
 }
 
-impl std::fmt::Display for Selector {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Selector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.resource.as_str(), self.group.as_str()) {
             ("*", "") => formatter.write_str("*."),
             (resource, "") => formatter.write_str(resource),
@@ -142,7 +190,14 @@ impl Selector {
     }
 }
 
-pub(super) fn parse(text: &str) -> Result<Vec<(Vec<Selector>, Vec<Provider>)>, EncryptionConfigError> {
+/// One entry: resources, and their providers.
+type Entry = (Vec<Selector>, Vec<Provider>);
+
+pub(super) fn parse(text: &str) -> Result<Vec<Entry>, EncryptionConfigError> {
+    read(text).map_err(EncryptionConfigError)
+}
+
+fn read(text: &str) -> Outcome<Vec<Entry>> {
     // Errors of the parser quote what they found, which may be a secret; the place is enough.
     let config: Configuration = serde_yaml_ng::from_str(text).or_else(|error| {
         let place = match error.location() {
@@ -167,80 +222,86 @@ pub(super) fn parse(text: &str) -> Result<Vec<(Vec<Selector>, Vec<Provider>)>, E
     if config.resources.is_empty() {
         return wrong("resources", "at least one entry is required");
     }
-    let entries = config
-        .resources
-        .into_iter()
-        .enumerate()
-        .map(|(index, entry)| {
-            let field = format!("resources[{index}]");
-            let selectors = selectors(&format!("{field}.resources"), &entry.resources)?;
-            if entry.providers.is_empty() {
-                return wrong(format!("{field}.providers"), "at least one provider is required");
-            }
-            let providers = entry
-                .providers
-                .into_iter()
-                .enumerate()
-                .map(|(index, provider)| provider_of(format!("{field}.providers[{index}]"), provider))
-                .collect::<Result<_, _>>()?;
-            Ok((selectors, providers))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    check_masks(&entries)?;
-    check_names(&entries)?;
+    let entries = all(config.resources.into_iter().enumerate().map(|(index, entry)| {
+        let field = format!("resources[{index}]");
+        let selectors = selectors(&format!("{field}.resources"), &entry.resources);
+        both(
+            selectors,
+            providers(&format!("{field}.providers"), entry.providers),
+        )
+    }))?;
+    both(check_masks(&entries), check_names(&entries))?;
     Ok(entries)
 }
 
+fn providers(field: &str, configs: Vec<ProviderConfig>) -> Outcome<Vec<Provider>> {
+    if configs.is_empty() {
+        return wrong(field, "at least one provider is required");
+    }
+    let configs = configs.into_iter().enumerate();
+    all(configs.map(|(index, config)| provider_of(format!("{field}[{index}]"), config)))
+}
+
 /// Stored values name their service, so no two may have the same name.
-fn check_names(entries: &[(Vec<Selector>, Vec<Provider>)]) -> Result<(), EncryptionConfigError> {
+fn check_names(entries: &[Entry]) -> Outcome<()> {
     let mut seen: Vec<&str> = Vec::new();
+    let mut mistakes = Vec::new();
     for (entry, (_, providers)) in entries.iter().enumerate() {
         for (index, provider) in providers.iter().enumerate() {
             let Provider::Kms(service) = provider else {
                 continue;
             };
             if seen.contains(&service.name()) {
-                return wrong(
-                    format!("resources[{entry}].providers[{index}].kms.name"),
-                    format!(
+                mistakes.push(Mistake {
+                    field: format!("resources[{entry}].providers[{index}].kms.name"),
+                    message: format!(
                         "duplicate KMS provider name {}, names must be unique",
                         service.name()
                     ),
-                );
+                });
             }
             seen.push(service.name());
         }
     }
-    Ok(())
+    none_of(mistakes)
+}
+
+fn none_of(mistakes: Vec<Mistake>) -> Outcome<()> {
+    match mistakes.is_empty() {
+        true => Ok(()),
+        false => Err(mistakes),
+    }
 }
 
 /// A selector behind a wildcard that takes all of it would never count, and its resources would not be as safe as its entry
 /// says.
-fn check_masks(entries: &[(Vec<Selector>, Vec<Provider>)]) -> Result<(), EncryptionConfigError> {
+fn check_masks(entries: &[Entry]) -> Outcome<()> {
     let mut earlier: Vec<&Selector> = Vec::new();
+    let mut mistakes = Vec::new();
     for (entry, (selectors, _)) in entries.iter().enumerate() {
         for (index, selector) in selectors.iter().enumerate() {
             if let Some(mask) = selector.mask(&earlier) {
-                return wrong(
-                    format!("resources[{entry}].resources[{index}]"),
-                    format!(
+                mistakes.push(Mistake {
+                    field: format!("resources[{entry}].resources[{index}]"),
+                    message: format!(
                         "resource {:?} is masked by earlier rule {:?}",
                         selector.to_string(),
                         mask.to_string()
                     ),
-                );
+                });
             }
             earlier.push(selector);
         }
     }
-    Ok(())
+    none_of(mistakes)
 }
 
-fn selectors(field: &str, resources: &[String]) -> Result<Vec<Selector>, EncryptionConfigError> {
+fn selectors(field: &str, resources: &[String]) -> Outcome<Vec<Selector>> {
     if resources.is_empty() {
         return wrong(field, "at least one resource is required");
     }
     let mut selectors: Vec<Selector> = Vec::new();
+    let mut mistakes = Vec::new();
     for (index, resource) in resources.iter().enumerate() {
         let field = format!("{field}[{index}]");
         let selector = Selector::parse(resource);
@@ -270,15 +331,16 @@ fn selectors(field: &str, resources: &[String]) -> Result<Vec<Selector>, Encrypt
             selectors.push(selector);
             continue;
         };
-        return wrong(field, format!("{resource:?}: {message}"));
+        let message = format!("{resource:?}: {message}");
+        mistakes.push(Mistake { field, message });
     }
-    Ok(selectors)
+    none_of(mistakes).map(|()| selectors)
 }
 
-fn provider_of(field: String, config: ProviderConfig) -> Result<Provider, EncryptionConfigError> {
+fn provider_of(field: String, config: ProviderConfig) -> Outcome<Provider> {
     let mut found = Vec::new();
     if let Some(service) = config.kms {
-        found.push(Provider::Kms(kms(&format!("{field}.kms"), service)?));
+        found.push(kms(&format!("{field}.kms"), service).map(Provider::Kms));
     }
     for (name, cipher, keys) in [
         ("aesgcm", Cipher::AesGcm, config.aesgcm),
@@ -286,67 +348,71 @@ fn provider_of(field: String, config: ProviderConfig) -> Result<Provider, Encryp
         ("secretbox", Cipher::Secretbox, config.secretbox),
     ] {
         if let Some(keys) = keys {
-            found.push(Provider::Cipher(
-                cipher,
-                named_keys(&format!("{field}.{name}.keys"), cipher, keys.keys)?,
-            ));
+            let keys = named_keys(&format!("{field}.{name}.keys"), cipher, keys.keys);
+            found.push(keys.map(|keys| Provider::Cipher(cipher, keys)));
         }
     }
     if config.identity.is_some() {
-        found.push(Provider::Identity);
+        found.push(Ok(Provider::Identity));
     }
-    match (found.pop(), found.is_empty()) {
-        (Some(provider), true) => Ok(provider),
-        (Some(_), false) => wrong(
-            field,
+    let only = match found.len() {
+        0 => wrong(
+            &*field,
+            "expected one of aesgcm, aescbc, secretbox, kms, identity",
+        ),
+        1 => Ok(()),
+        _ => wrong(
+            &*field,
             "more than one provider in one element, split it into several",
         ),
-        (None, _) => wrong(field, "expected one of aesgcm, aescbc, secretbox, kms, identity"),
+    };
+    let ((), mut found) = both(only, all(found))?;
+    match found.pop() {
+        Some(provider) => Ok(provider),
+        None => wrong(field, "a provider is required"),
     }
 }
 
-fn kms(field: &str, config: KmsConfig) -> Result<Kms, EncryptionConfigError> {
+fn kms(field: &str, config: KmsConfig) -> Outcome<Kms> {
+    let mut mistakes = Vec::new();
+    let mut note = |member: &str, message: String| {
+        let field = format!("{field}.{member}");
+        mistakes.push(Mistake { field, message });
+    };
     if config.api_version != "v2" {
-        return wrong(
-            format!("{field}.apiVersion"),
-            format!(
-                "unsupported apiVersion {:?} for KMS provider, only v2 is supported",
-                config.api_version
-            ),
+        let given = &config.api_version;
+        note(
+            "apiVersion",
+            format!("unsupported apiVersion {given:?} for KMS provider, only v2 is supported"),
         );
     }
     if config.cachesize.is_some() {
-        return wrong(format!("{field}.cachesize"), "cachesize is not supported in v2");
+        note("cachesize", "cachesize is not supported in v2".to_owned());
     }
     if config.name.is_empty() || config.name.contains(':') {
-        return wrong(
-            format!("{field}.name"),
-            format!("{:?}: a name is required, and must not contain ':'", config.name),
+        let given = &config.name;
+        note(
+            "name",
+            format!("{given:?}: a name is required, and must not contain ':'"),
         );
     }
-    let Some(socket) = config
-        .endpoint
-        .strip_prefix("unix://")
-        .filter(|path| path.starts_with('/'))
-    else {
-        return wrong(
-            format!("{field}.endpoint"),
-            format!("{:?}: must be of the form unix:///path", config.endpoint),
-        );
-    };
+    let socket = config.endpoint.strip_prefix("unix://");
+    let socket = socket.filter(|path| path.starts_with('/'));
+    if socket.is_none() {
+        let given = &config.endpoint;
+        note("endpoint", format!("{given:?}: must be of the form unix:///path"));
+    }
     let timeout = match config.timeout.as_deref() {
-        None => KMS_TIMEOUT,
-        Some(text) => match duration(text).filter(|timeout| !timeout.is_zero()) {
-            Some(timeout) => timeout,
-            None => {
-                return wrong(
-                    format!("{field}.timeout"),
-                    format!("{text:?}: must be a positive duration"),
-                );
-            }
-        },
+        None => Some(KMS_TIMEOUT),
+        Some(text) => duration(text).filter(|timeout| !timeout.is_zero()),
     };
-    Kms::new(&config.name, PathBuf::from(socket), timeout).or_else(|message| wrong(field, message))
+    if timeout.is_none() {
+        let given = config.timeout.as_deref().unwrap_or_default();
+        note("timeout", format!("{given:?}: must be a positive duration"));
+    }
+    none_of(mistakes)?;
+    let socket = PathBuf::from(socket.unwrap_or_default());
+    Kms::new(&config.name, socket, timeout.unwrap_or(KMS_TIMEOUT)).or_else(|message| wrong(field, message))
 }
 
 /// `3s`, `500ms`, `1m`.
@@ -362,25 +428,23 @@ fn duration(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-fn named_keys(field: &str, cipher: Cipher, keys: Vec<Key>) -> Result<Vec<NamedKey>, EncryptionConfigError> {
+fn named_keys(field: &str, cipher: Cipher, keys: Vec<Key>) -> Outcome<Vec<NamedKey>> {
     if keys.is_empty() {
         return wrong(field, "at least one key is required");
     }
-    keys.into_iter()
-        .enumerate()
-        .map(|(index, key)| {
-            let field = format!("{field}[{index}]");
-            if key.name.is_empty() {
-                return wrong(format!("{field}.name"), "name is a mandatory field for a key");
-            }
-            if key.secret.is_empty() {
-                return wrong(format!("{field}.secret"), "secret is a mandatory field for a key");
-            }
-            let Ok(secret) = STANDARD.decode(&key.secret) else {
-                return wrong(format!("{field}.secret"), "secrets must be base64 encoded");
-            };
-            NamedKey::new(cipher, &key.name, &secret)
-                .or_else(|message| wrong(format!("{field}.secret"), message))
-        })
-        .collect()
+    all(keys.into_iter().enumerate().map(|(index, key)| {
+        let field = format!("{field}[{index}]");
+        let name = match key.name.is_empty() {
+            true => wrong(format!("{field}.name"), "name is a mandatory field for a key"),
+            false => Ok(key.name),
+        };
+        let field = format!("{field}.secret");
+        let secret = match STANDARD.decode(&key.secret) {
+            _ if key.secret.is_empty() => wrong(&*field, "secret is a mandatory field for a key"),
+            Ok(secret) => Ok(secret),
+            Err(_) => wrong(&*field, "secrets must be base64 encoded"),
+        };
+        let (name, secret) = both(name, secret)?;
+        NamedKey::new(cipher, &name, &secret).or_else(|message| wrong(field, message))
+    }))
 }

@@ -249,11 +249,11 @@ fn a_wildcard_must_not_stand_before_what_it_takes() {
         let text = entries(&[(first, plain()), (second, sealed())]);
         let told = Transformers::from_config(&text).err();
         assert_eq!(
-            told.as_ref().map(|error| error.message.as_str()),
+            told.as_ref().map(|error| error.0[0].message.as_str()),
             masked,
             "{first} {second}"
         );
-        assert!(told.is_none_or(|error| error.field == "resources[1].resources[0]"));
+        assert!(told.is_none_or(|error| error.0[0].field == "resources[1].resources[0]"));
     }
 }
 
@@ -267,7 +267,7 @@ fn services_have_names_of_their_own() {
     assert_eq!(parsed("b"), None);
     let error = parsed("a").unwrap();
     assert_eq!(
-        (error.field.as_str(), error.message.as_str()),
+        (error.0[0].field.as_str(), error.0[0].message.as_str()),
         (
             "resources[1].providers[0].kms.name",
             "duplicate KMS provider name a, names must be unique"
@@ -344,9 +344,46 @@ fn bad_configurations_name_the_field_and_no_secret() {
         let error = Transformers::from_config(&text)
             .err()
             .unwrap_or_else(|| panic!("accepted: {text}"));
-        assert!(field.is_empty() || error.field == field, "{error} for {text}");
+        assert!(
+            field.is_empty() || error.0[0].field == field,
+            "{error} for {text}"
+        );
         assert!(!error.to_string().contains(&leak), "{error}");
     }
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let text = entries(&[
+        (
+            "Secrets, '*'",
+            "{aescbc: {keys: [{name: a}, {secret: AAAA}]}}".to_owned(),
+        ),
+        (
+            "configmaps",
+            "{kms: {apiVersion: v1, endpoint: x}}, {}".to_owned(),
+        ),
+    ]);
+    let error = Transformers::from_config(&text).err().unwrap();
+    let fields: Vec<&str> = error.0.iter().map(|mistake| mistake.field.as_str()).collect();
+    assert_eq!(
+        fields,
+        [
+            "resources[0].resources[0]",
+            "resources[0].resources[1]",
+            "resources[0].providers[0].aescbc.keys[0].secret",
+            "resources[0].providers[0].aescbc.keys[1].name",
+            "resources[1].providers[0].kms.apiVersion",
+            "resources[1].providers[0].kms.name",
+            "resources[1].providers[0].kms.endpoint",
+            "resources[1].providers[1]",
+        ]
+    );
+    let told = error.to_string();
+    assert!(
+        told.starts_with("EncryptionConfiguration: [resources[0].resources[0]: \"Secrets\": resource name"),
+        "{told}"
+    );
 }
 
 proptest! {

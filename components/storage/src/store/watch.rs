@@ -41,6 +41,7 @@ pub(super) async fn watch(store: &Store, request: WatchRequest) -> Result<Watche
             .map(|namespace| store.cache.scope(Some(namespace))),
         filter: request.filter,
         bookmarks: request.bookmarks,
+        until: request.until,
     };
     Ok(Watcher::new(store.hub.clone(), store.cache.clone(), parts, begin))
 }

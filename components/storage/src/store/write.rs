@@ -258,6 +258,16 @@ async fn remove(store: &Store, key: &str, object: &ObjectRef) -> Result<Round, S
     )
 }
 
+pub(super) async fn remove_this(
+    store: &Store,
+    object: &ObjectRef,
+) -> Result<Option<ObjectRef>, StorageError> {
+    match remove(store, object.key(), object).await? {
+        Round::Done(Updated::Deleted(object)) => Ok(Some(object)),
+        Round::Done(_) | Round::Lost(_) => Ok(None),
+    }
+}
+
 pub(super) async fn delete<F, Fut, E>(
     store: &Store,
     namespace: &str,

@@ -1,5 +1,5 @@
 //! Annotations of pods and templates that mean something to the server.
-use super::{Allowed, tolerations, volumes};
+use super::{Allowed, old_tolerations, tolerations, volumes};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::meta;
@@ -28,9 +28,9 @@ pub(super) fn check(object: &Value, spec: &Value, allowed: Allowed, path: &Path)
         ));
     }
     if let Some(given) = value(TOLERATIONS).filter(|given| !given.is_empty()) {
-        match serde_json::from_str::<Vec<Value>>(given) {
+        match old_tolerations::read(given) {
             Ok(given) => errors.extend(tolerations(&given, allowed, &path.child(TOLERATIONS))),
-            Err(error) => errors.push(Error::invalid(path, TOLERATIONS, error.to_string())),
+            Err(why) => errors.push(Error::invalid(path, TOLERATIONS, why)),
         }
     }
     if let Some(cost) = bad_deletion_cost(object).filter(|_| !allowed.any_deletion_cost) {

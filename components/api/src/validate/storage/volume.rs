@@ -278,7 +278,12 @@ fn data(spec: &Value, owner: Owner<'_>, path: &Path) -> ErrorList {
 
 /// Whether a path is `/`, however it is written.
 fn is_root(place: &str) -> bool {
-    place.starts_with('/') && place.split('/').all(|part| matches!(part, "" | "."))
+    let depth = place.split('/').fold(0_usize, |depth, part| match part {
+        "" | "." => depth,
+        ".." => depth.saturating_sub(1),
+        _ => depth + 1,
+    });
+    place.starts_with('/') && depth == 0
 }
 
 /// A volume of a driver; its secrets are anywhere.

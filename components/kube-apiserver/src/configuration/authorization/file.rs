@@ -2,7 +2,7 @@
 
 use super::webhook;
 use crate::authorization::abac::Policies;
-use crate::authorization::{Link, Mode};
+use crate::authorization::{Link, Mode, Named};
 use crate::webhook::Clients;
 use anyhow::bail;
 use apimachinery::field::{Error, ErrorList, Path, aggregate};
@@ -18,7 +18,7 @@ pub fn from_file(
     text: &str,
     policies: Option<Arc<Policies>>,
     clients: &Clients,
-) -> anyhow::Result<Vec<Link>> {
+) -> anyhow::Result<Vec<Named>> {
     let config: AuthorizationConfiguration = serde_yaml_ng::from_str(text)?;
     let known = ["v1", "v1beta1", "v1alpha1"]
         .iter()
@@ -53,7 +53,7 @@ struct Reader<'r> {
     clients: &'r Clients,
     types: BTreeSet<&'r str>,
     names: BTreeSet<&'r str>,
-    chain: Vec<Link>,
+    chain: Vec<Named>,
     errors: ErrorList,
 }
 
@@ -74,7 +74,7 @@ impl<'r> Reader<'r> {
         let at = path.child("webhook");
         match (kind, &authorizer.webhook) {
             ("Webhook", Some(config)) => match webhook::link(&authorizer.name, config, path, self.clients) {
-                Ok(link) => self.chain.push(link),
+                Ok(link) => self.push(authorizer, link),
                 Err(wrong) => self.errors.extend(wrong),
             },
             ("Webhook", None) => self
@@ -85,14 +85,23 @@ impl<'r> Reader<'r> {
                 self.errors.push(Error::invalid(&at, "non-null", detail));
             }
             ("ABAC", None) => match &self.policies {
-                Some(policies) => self.chain.push(Link::Abac(Arc::clone(policies))),
+                Some(policies) => self.push(authorizer, Link::Abac(Arc::clone(policies))),
                 None => {
                     let detail = "ABAC needs --authorization-policy-file";
                     self.errors.push(Error::forbidden(&path.child("type"), detail));
                 }
             },
-            (kind, None) => self.chain.extend(kind.parse::<Mode>().map(Link::Mode)),
+            (kind, None) => {
+                if let Ok(mode) = kind.parse::<Mode>() {
+                    self.push(authorizer, Link::Mode(mode));
+                }
+            }
         }
+    }
+
+    fn push(&mut self, authorizer: &AuthorizerConfiguration, link: Link) {
+        let name = authorizer.name.clone();
+        self.chain.push(Named { name, link });
     }
 
     fn check_name(&mut self, name: &'r str, path: &Path) {
@@ -113,6 +122,8 @@ impl<'r> Reader<'r> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authorization::node::NodeAuthorizer;
+    use crate::authorization::{Authorizer, rbac::Rbac};
 
     /// What is wrong with a list of authorizers; nothing in one that is good.
     fn told(authorizers: &str) -> String {
@@ -162,6 +173,23 @@ mod tests {
             let told = told(authorizers);
             assert!(told.contains(expected), "{authorizers}: {told}");
             assert_eq!(told.is_empty(), expected.is_empty(), "{authorizers}: {told}");
+        }
+    }
+
+    #[test]
+    fn authorizers_keep_the_names_that_they_are_given() {
+        let text = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthorizationConfiguration\nauthorizers: [{type: Node, name: kubelets}, {type: RBAC, name: roles}]";
+        let chain = from_file(text, None, &Clients::new(None)).unwrap();
+        let authorizer = Authorizer::new(chain, Rbac::default(), NodeAuthorizer::default());
+        let mut registry = prometheus_client::registry::Registry::default();
+        authorizer.decisions.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for labels in [
+            r#"type="Node",name="kubelets",decision="allowed""#,
+            r#"type="RBAC",name="roles",decision="allowed""#,
+        ] {
+            assert!(text.contains(labels), "{text}");
         }
     }
 

@@ -26,15 +26,18 @@ impl Follower {
         Some(Self {
             file,
             clients: Clients::new(None).by(&server.egress),
-            initial: built_in(&server.authorizer.chain()),
+            initial: built_in(server.authorizer.chain().iter().map(|member| &member.link)),
         })
     }
 
     /// Takes the file if it has changed and may be taken.
     pub fn look(&mut self, server: &Server) {
         let Some(text) = self.file.changed() else { return };
-        let outcome = authorization::from_file(text, server.authorizer.policies(), &self.clients)
-            .and_then(|chain| check(&self.initial, &built_in(&chain)).map(|()| chain));
+        let outcome =
+            authorization::from_file(text, server.authorizer.policies(), &self.clients).and_then(|chain| {
+                let wanted = built_in(chain.iter().map(|named| &named.link));
+                check(&self.initial, &wanted).map(|()| chain)
+            });
         let metrics = &server.metrics.access;
         metrics.reloaded(access::Followed::Authorization, outcome.is_ok());
         match outcome {
@@ -48,8 +51,8 @@ impl Follower {
     }
 }
 
-fn built_in(chain: &[Link]) -> Vec<Kind> {
-    let mut kinds: Vec<Kind> = chain.iter().map(Link::kind).collect();
+fn built_in<'a>(chain: impl Iterator<Item = &'a Link>) -> Vec<Kind> {
+    let mut kinds: Vec<Kind> = chain.map(Link::kind).collect();
     kinds.retain(|kind| *kind != Kind::Webhook);
     kinds.sort_by_key(|kind| kind.name());
     kinds

@@ -2,7 +2,7 @@
 use super::new::admit_new;
 use super::store::{bytes_of, time_to_live};
 use super::{Existing, Made, OtherVersions, View, Write, dedup_owners, missing, track};
-use super::{device_claims, expressions, policy_params};
+use super::{device_claims, expressions, policy_params, version};
 use crate::admission::{self, Operation};
 use crate::metadata;
 use crate::metrics::certificates::Issued;
@@ -10,17 +10,13 @@ use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::services::{self, Reserved, reserve};
 use crate::verbs::options::WriteOptions;
-use crate::verbs::target::Target;
+use crate::verbs::target::{Target, outdated};
 use api::{Resource, strategy};
 use apimachinery::decode::Unchanged;
-use apimachinery::field::{Error, Path};
 use apimachinery::managed_fields::{Compact, is_same_but_for_times};
 use apimachinery::{ApiError, meta};
 use serde_json::Value;
 use storage::Change;
-
-/// The resourceVersion with which an object is replaced whatever it is now.
-const UNCONDITIONAL: &str = "0";
 
 /// What a try came to.
 pub(super) struct Attempt {
@@ -64,11 +60,8 @@ pub(super) async fn attempt(
         unchanged = Unchanged::between(old, &new);
     }
     // What is applied may say a version, too.
-    let version = meta::resource_version(&new);
-    if !matches!(version, "" | UNCONDITIONAL) && version != meta::resource_version(old) {
-        return Err(ApiError::modified(&target.resource(), &target.name));
-    }
-    require_version(target, wanted, &new)?;
+    version::check(target, meta::resource_version(&new), old)?;
+    version::require(target, wanted, &new)?;
     if !wanted.apply {
         let subresource = &target.subresource;
         track(
@@ -195,6 +188,7 @@ async fn create_missing(
         );
         return Err(ApiError::conflict(&target.resource(), &target.name, &why));
     }
+    version::number(meta::resource_version(&object))?;
     if wanted.replaces {
         track(
             server,
@@ -227,43 +221,17 @@ async fn create_missing(
 fn check_preconditions(target: &Target, wanted: &Write, old: &Value) -> Result<(), ApiError> {
     if let Some(uid) = wanted.uid.as_deref().filter(|uid| *uid != meta::uid(old)) {
         let why = format!(
-            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            target.display_key(),
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
             meta::uid(old)
         );
+        let why = outdated(&target.display_key(), &why);
         return Err(ApiError::conflict(&target.resource(), &target.name, &why));
     }
-    if wanted
-        .resource_version
-        .as_deref()
-        .is_some_and(|version| version != UNCONDITIONAL && version != meta::resource_version(old))
-    {
-        return Err(ApiError::modified(&target.resource(), &target.name));
-    }
-    Ok(())
-}
-
-/// Some kinds are only replaced by those who know what they replace.
-fn require_version(target: &Target, wanted: &Write, new: &Value) -> Result<(), ApiError> {
-    let asked = wanted.resource_version.as_deref();
-    let unconditional = if wanted.replaces {
-        asked.is_none_or(|version| version == UNCONDITIONAL)
-    } else {
-        meta::resource_version(new) == UNCONDITIONAL
-    };
-    if unconditional && !strategy::rules(&target.row).unconditional_update {
-        let path = Path::new("metadata").child("resourceVersion");
-        let errors = [Error::invalid(
-            &path,
-            apimachinery::field::BadValue::Raw("0x0".to_owned()),
-            "must be specified for an update",
-        )];
-        // As with upstream it is told of the resource.
-        let mut resource = target.row.gvk.clone();
-        resource.kind.clone_from(&target.row.plural);
-        return Err(ApiError::invalid(&resource, meta::name(new), &errors));
-    }
-    Ok(())
+    version::check(
+        target,
+        wanted.resource_version.as_deref().unwrap_or_default(),
+        old,
+    )
 }
 
 /// An object that is being deleted but isn't to go yet, although it has no finalizers.

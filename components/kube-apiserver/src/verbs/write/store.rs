@@ -1,5 +1,5 @@
 //! The last step: the object's bytes.
-use super::Shown;
+use super::{Shown, version};
 use crate::definitions::conversion;
 use crate::kinds;
 use crate::server::Server;
@@ -68,7 +68,8 @@ pub async fn store_new(
             Err(other) => Err(error(other)),
         };
     }
-    if !matches!(meta::resource_version(&object), "" | "0") {
+    // What is no number is not looked at here.
+    if version::number(meta::resource_version(&object)).is_ok_and(|version| version != 0) {
         return Err(ApiError::new(
             500,
             Reason::Unknown,

@@ -133,6 +133,16 @@ fn modes_amounts_and_policies() {
             ],
         ),
         (
+            &[
+                ("spec.hostPath.path", json!("/a/b/../..")),
+                ("spec.persistentVolumeReclaimPolicy", json!("Recycle")),
+            ],
+            &[
+                "spec.hostPath.path: Invalid value: \"/a/b/../..\": must not contain '..'",
+                "spec.persistentVolumeReclaimPolicy: Forbidden: may not be 'recycle' for a hostPath mount of '/'",
+            ],
+        ),
+        (
             &[("spec.volumeAttributesClassName", json!(""))],
             &[
                 "spec.volumeAttributesClassName: Required value: an empty string is disallowed",
