@@ -1,7 +1,7 @@
 //! What a client left out: defaults of the schemas, and upstream's defaulting functions.
 mod admission;
 pub(crate) mod apps;
-mod autoscaling;
+pub(crate) mod autoscaling;
 mod batch;
 mod core;
 mod others;

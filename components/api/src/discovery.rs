@@ -85,7 +85,7 @@ pub fn resource_list(registry: &Registry, version: &GroupVersion) -> Option<Valu
 fn storage_version_hash(row: &Resource) -> String {
     use base64::Engine;
     use sha2::Digest;
-    let stored = &row.storage_version;
+    let stored = row.written_version();
     let text = format!("{}/{}/{}", stored.group, stored.version, row.gvk.kind);
     base64::engine::general_purpose::STANDARD.encode(&sha2::Sha256::digest(text)[..8])
 }
@@ -156,6 +156,21 @@ mod tests {
         for (version, resource, expected) in [
             (GroupVersion::new("apps", "v1"), "deployments", "8aSe+NMegvE="),
             (GroupVersion::new("", "v1"), "pods", "xPOwRZ+Yhw8="),
+            (
+                GroupVersion::new("apiextensions.k8s.io", "v1"),
+                "customresourcedefinitions",
+                "jfWCUB31mvA=",
+            ),
+            (
+                GroupVersion::new("admissionregistration.k8s.io", "v1"),
+                "mutatingadmissionpolicies",
+                "LYmCf+UMVdg=",
+            ),
+            (
+                GroupVersion::new("admissionregistration.k8s.io", "v1"),
+                "mutatingadmissionpolicybindings",
+                "90V5FRZZ3Zg=",
+            ),
         ] {
             let document = resource_list(&Registry::built_in(), &version).unwrap();
             let resources = document["resources"].as_array().unwrap();

@@ -6,6 +6,7 @@ pub mod defaults;
 pub mod discovery;
 pub mod expressions;
 pub mod features;
+pub mod former;
 pub mod managed;
 pub mod openapi;
 pub mod quota;

@@ -4,6 +4,7 @@ mod alternatives;
 pub mod document;
 pub mod encode;
 pub mod envelope;
+pub mod former;
 mod table;
 pub mod wire;
 

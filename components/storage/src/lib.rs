@@ -27,7 +27,7 @@ pub use encryption::{
 pub use error::StorageError;
 pub use object::{EncodingId, Marks, ObjectRef, OwnerUid, StoredObject};
 pub use raw::RawStore;
-pub use resource::{FieldSpec, ResourceSpec, StoredDecoder};
+pub use resource::{Decoded, FieldSpec, ResourceSpec, StoredDecoder};
 pub use revision::{RequestedRevision, Revision};
 pub use storage::{Storage, StorageOptions};
 pub use store::{

@@ -33,11 +33,24 @@ impl FieldSpec {
     }
 }
 
-/// Reads stored values of a resource as they are known now: protobuf (as upstream writes it) too, and objects of servers
-/// that knew of fewer defaults.
+/// A stored value as this server knows its object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    pub json: Vec<u8>,
+    /// Stored otherwise than [`StoredDecoder::encode`] would have it.
+    pub is_outdated: bool,
+}
+
+/// Reads stored values of a resource as they are known now: protobuf (as upstream writes it) too, objects of servers
+/// that knew of fewer defaults, and older versions. Some kinds are written in one of these.
 pub trait StoredDecoder: Send + Sync + 'static {
-    /// JSON of the object with its defaults, in the version this server stores. None when the value is that already.
-    fn decode(&self, stored: &[u8]) -> Result<Option<Vec<u8>>, String>;
+    /// The object with its defaults, in the version in which this server works with it. None when the value is that already.
+    fn decode(&self, stored: &[u8]) -> Result<Option<Decoded>, String>;
+
+    /// What is stored for an object's JSON.
+    fn encode(&self, json: Vec<u8>) -> Result<Vec<u8>, String> {
+        Ok(json)
+    }
 }
 
 /// One resource as storage sees it.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 
 /// Defaults of a HorizontalPodAutoscaler.
-pub(super) fn apply(version: &str, object: &mut Object) {
+pub(crate) fn apply(version: &str, object: &mut Object) {
     let annotations = object
         .get("metadata")
         .and_then(|metadata| metadata.get("annotations"));

@@ -48,7 +48,7 @@ pub struct Resource {
     pub columns: Vec<Column>,
     /// Where objects are stored below `/registry/`, with no slash at either end: `pods`, `services/specs`.
     pub storage_prefix: String,
-    /// The version that objects are stored in.
+    /// The version that stored objects have in this server. What etcd has may be another: see [`Resource::written_version`].
     pub storage_version: GroupVersion,
     pub schemas: Arc<SchemaSet>,
     pub schema_id: SchemaId,
@@ -113,6 +113,15 @@ impl Resource {
     /// Group and plural name.
     pub fn group_resource(&self) -> GroupResource {
         GroupResource::new(&*self.gvk.group, &*self.plural)
+    }
+
+    /// The version in which etcd gets the objects.
+    pub fn written_version(&self) -> GroupVersion {
+        let older = match &self.custom {
+            Some(_) => None,
+            None => crate::former::written(&self.gvk),
+        };
+        older.unwrap_or_else(|| self.storage_version.clone())
     }
 
     /// Whether requests may use this verb.

@@ -67,8 +67,8 @@ fn read(server: &Server, stored: &[u8]) -> Option<String> {
         // Upstream stores it as protobuf.
         Err(_) => {
             let row = server.registry.load().resource("", "v1", "endpoints")?.clone();
-            let json = StoredKind::new(row).decode(stored).ok()??;
-            serde_json::from_slice(&json).ok()?
+            let decoded = StoredKind::new(row).decode(stored).ok()??;
+            serde_json::from_slice(&decoded.json).ok()?
         }
     };
     told(&value)

@@ -1,5 +1,6 @@
 //! Field numbers of all messages.
 
+use super::former;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -10,7 +11,7 @@ use std::sync::LazyLock;
 pub type Message = HashMap<u32, Entry>;
 
 /// What a field is in JSON.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Entry {
     Named(String),
     /// A message whose fields JSON has in the object itself.
@@ -23,12 +24,14 @@ const EMBEDDED: &[u8] = include_bytes!("../gen/protobuf-fields.json.gz");
 pub static TABLE: LazyLock<HashMap<String, Message>> = LazyLock::new(|| {
     let value: Value = serde_json::from_reader(BufReader::new(GzDecoder::new(EMBEDDED)))
         .expect("generated data is checked by a test");
-    value
+    let mut table: HashMap<String, Message> = value
         .as_object()
         .into_iter()
         .flatten()
         .map(|(name, fields)| (name.clone(), message(fields)))
-        .collect()
+        .collect();
+    former::add(&mut table);
+    table
 });
 
 fn message(fields: &Value) -> Message {

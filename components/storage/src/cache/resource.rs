@@ -280,12 +280,24 @@ impl ResourceCache {
         let (mut plain, mut stale) = self.transformer.decode(key, value)?;
         let corrupt = |message| StorageError::corrupt(key, message);
         let decoder = self.spec.decoder.as_ref();
-        if let Some(json) = decoder.and_then(|decoder| decoder.decode(&plain).transpose()) {
-            plain = json.map_err(corrupt)?;
-            stale = true;
+        if let Some(decoded) = decoder.and_then(|decoder| decoder.decode(&plain).transpose()) {
+            let decoded = decoded.map_err(corrupt)?;
+            plain = decoded.json;
+            stale |= decoded.is_outdated;
         }
         let found = Found { stale, generation };
         StoredObject::parse(key, revision, &plain, self.fields.clone(), kind, found).map(Arc::new)
+    }
+
+    /// The value that the backend gets for an object's JSON.
+    pub(crate) fn encode(&self, key: &str, json: Vec<u8>) -> Result<Vec<u8>, StorageError> {
+        let plain = match &self.spec.decoder {
+            Some(decoder) => decoder
+                .encode(json)
+                .map_err(|message| StorageError::corrupt(key, message))?,
+            None => json,
+        };
+        self.transformer.encode(key, plain)
     }
 
     /// Decodes what a range returned; objects that can't be read are noted.

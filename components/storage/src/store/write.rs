@@ -26,9 +26,8 @@ fn prepare(store: &Store, key: &str, json: Json) -> Result<Sent, StorageError> {
         .map_err(|error| StorageError::corrupt(key, error))?;
     shape.notes = notes;
     let json = Bytes::from(bytes);
-    let transformer = store.cache.transformer();
-    let generation = transformer.generation();
-    let stored = transformer.encode(key, shape.without_version(&json))?.into();
+    let generation = store.cache.transformer().generation();
+    let stored = store.cache.encode(key, shape.without_version(&json))?.into();
     Ok(Sent {
         json,
         shape,
