@@ -5,7 +5,7 @@ mod literals;
 
 use crate::environment::Environment;
 use crate::node::{Fold, Node, Op};
-use crate::syntax::{Comprehension, Expr, ExprKind, Issue, Literal};
+use crate::syntax::{Comprehension, Expr, ExprKind, Initializer, Issue, Literal};
 use crate::types::{Decl, Type};
 use infer::Inference;
 use std::sync::Arc;
@@ -179,7 +179,7 @@ impl Checker<'_> {
             }
             return Node {
                 ty: self.environment.decl(plain).map_or(Type::Dyn, Decl::ty),
-                op: Op::Variable(index),
+                op: Op::Variable(index, plain.into()),
             };
         }
         if let Some(ty) = type_named(plain) {
@@ -308,14 +308,18 @@ impl Checker<'_> {
         }
     }
 
-    fn structure(&mut self, at: u32, name: &str, fields: &[(String, Expr, bool)]) -> Node {
+    fn structure(&mut self, at: u32, name: &str, fields: &[Initializer]) -> Node {
         if !self.environment.constructs(name) {
             self.issue(at, format!("undeclared reference to '{name}' (in container '')"));
             return self.wrong();
         }
         let fields = fields
             .iter()
-            .map(|(field, value, optional)| (field.clone(), self.expr(value), *optional))
+            .map(|given| {
+                let value = self.expr(&given.value);
+                self.initialized(name, given, &value);
+                (given.field.clone(), value, given.optional)
+            })
             .collect();
         Node {
             ty: Type::Object(Arc::new(crate::types::Object {
@@ -326,6 +330,21 @@ impl Checker<'_> {
                 name: name.to_owned(),
                 fields,
             },
+        }
+    }
+
+    /// Checks what a field is set to. Those of objects may be anything.
+    fn initialized(&mut self, name: &str, given: &Initializer, value: &Node) {
+        let found = self.element(value, given.optional, given.value.at);
+        let Some(wanted) = self.environment.field_of(name, &given.field) else {
+            self.issue(given.at, format!("undefined field '{}'", given.field));
+            return;
+        };
+        if !self.infer.assignable(&wanted, &found) {
+            let field = &given.field;
+            let why =
+                format!("expected type of field '{field}' is '{wanted}' but provided type is '{found}'");
+            self.issue(given.at, why);
         }
     }
 

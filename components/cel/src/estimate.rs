@@ -171,7 +171,7 @@ impl Estimator<'_> {
                 decl: self.environment.named("self"),
                 ..Known::costing(Cost::fixed(1))
             },
-            Op::Variable(index) => Known {
+            Op::Variable(index, _) => Known {
                 cost: Cost::fixed(1),
                 size: None,
                 decl: Some(self.environment.shared(*index)),

@@ -97,11 +97,11 @@ impl<'a> Evaluation<'_, '_, 'a> {
                 self.scratch.charge(1)?;
                 Ok(Value::Type(ty.clone()))
             }
-            Op::Variable(position) => {
+            Op::Variable(position, name) => {
                 self.scratch.charge(1)?;
                 match self.variables.get(*position) {
                     Some(Some(value)) => Ok(value.clone()),
-                    _ => Err(EvalError::new("no such attribute(s)")),
+                    _ => Err(EvalError::new(format!("no such attribute(s): {name}"))),
                 }
             }
             Op::Local(slot) => {

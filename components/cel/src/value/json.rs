@@ -50,6 +50,16 @@ fn time(text: &str) -> Option<jiff::Timestamp> {
     text.parse().ok()
 }
 
+/// A number without a fraction is written as Go writes it, like an integer.
+fn from_double(number: f64) -> Option<Json> {
+    // Beyond these not every integer is a double, and Go's texts have exponents further on.
+    const WHOLE: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() <= WHOLE {
+        return Some(Json::from(number as i64));
+    }
+    serde_json::Number::from_f64(number).map(Json::Number)
+}
+
 impl Value<'_> {
     /// The value as JSON, as far as it has a JSON form.
     pub fn to_json(&self) -> Option<Json> {
@@ -58,7 +68,7 @@ impl Value<'_> {
             Self::Bool(truth) => Json::from(*truth),
             Self::Int(number) => Json::from(*number),
             Self::Uint(number) => Json::from(*number),
-            Self::Double(number) => serde_json::Number::from_f64(*number).map(Json::Number)?,
+            Self::Double(number) => from_double(*number)?,
             Self::String(text) => Json::from(text.as_str()),
             Self::Bytes(bytes) => {
                 use base64::Engine;

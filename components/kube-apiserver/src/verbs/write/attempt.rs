@@ -85,6 +85,7 @@ pub(super) async fn attempt(
     }
     let mut attributes = admission::Attributes::of_write(request, target, Operation::Update, options);
     unchanged.forget("metadata");
+    let version = meta::resource_version(&new).to_owned();
     let seen = |view: View, object: &Compact| (view.of)(row, object).map(Compact::of);
     let seen_before = wanted.view.map(|view| seen(view, old)).transpose()?;
     match (wanted.view, &seen_before) {
@@ -104,6 +105,10 @@ pub(super) async fn attempt(
         }
     }
     dedup_owners(request, &mut new, true);
+    if meta::resource_version(&new) != version {
+        check_admitted_version(target, old, &new)?;
+    }
+    metadata::ensure_namespace(row, &target.namespace, &mut new)?;
     metadata::prepare_update(old, &mut new);
     let unchanged = strategy::prepare_update(row, &target.subresource, old, &mut new, unchanged)
         .map_err(ApiError::internal)?;
@@ -252,18 +257,38 @@ fn require_version(target: &Target, wanted: &Write, new: &Value) -> Result<(), A
         meta::resource_version(new) == UNCONDITIONAL
     };
     if unconditional && !strategy::rules(&target.row).unconditional_update {
-        let path = Path::new("metadata").child("resourceVersion");
-        let errors = [Error::invalid(
-            &path,
-            apimachinery::field::BadValue::Raw("0x0".to_owned()),
-            "must be specified for an update",
-        )];
-        // As with upstream it is told of the resource.
-        let mut resource = target.row.gvk.clone();
-        resource.kind.clone_from(&target.row.plural);
-        return Err(ApiError::invalid(&resource, meta::name(new), &errors));
+        return Err(version_required(target, new));
     }
     Ok(())
+}
+
+fn version_required(target: &Target, new: &Value) -> ApiError {
+    let path = Path::new("metadata").child("resourceVersion");
+    let errors = [Error::invalid(
+        &path,
+        apimachinery::field::BadValue::Raw("0x0".to_owned()),
+        "must be specified for an update",
+    )];
+    // As with upstream it is told of the resource.
+    let mut resource = target.row.gvk.clone();
+    resource.kind.clone_from(&target.row.plural);
+    ApiError::invalid(&resource, meta::name(new), &errors)
+}
+
+/// Admission may say which version is replaced, just as the client may.
+fn check_admitted_version(target: &Target, old: &Value, new: &Value) -> Result<(), ApiError> {
+    let version = meta::resource_version(new);
+    if matches!(version, "" | UNCONDITIONAL) {
+        return if strategy::rules(&target.row).unconditional_update {
+            Ok(())
+        } else {
+            Err(version_required(target, new))
+        };
+    }
+    if version == meta::resource_version(old) {
+        return Ok(());
+    }
+    Err(ApiError::modified(&target.resource(), &target.name))
 }
 
 /// An object that is being deleted but isn't to go yet, although it has no finalizers.
