@@ -1,4 +1,5 @@
 //! Values as Go prints and writes them.
+use serde::Serialize;
 use serde_json::Value;
 
 /// `%v` of a value decoded into an `interface{}`.
@@ -59,8 +60,9 @@ pub fn type_of(value: &Value) -> &'static str {
 }
 
 /// JSON as Go writes it: what browsers might take for markup is escaped.
-pub fn json(value: &Value) -> String {
-    let mut text = value.to_string();
+pub fn json(value: &impl Serialize) -> String {
+    // Writing what is made of texts and numbers can't fail.
+    let mut text = serde_json::to_string(value).unwrap_or_default();
     for (plain, code) in [
         ("<", "\\u003c"),
         (">", "\\u003e"),
