@@ -1,5 +1,6 @@
 //! Resolves names and signatures, and finds every node's type.
 mod call;
+mod format;
 mod infer;
 mod literals;
 
@@ -27,11 +28,13 @@ pub(crate) fn check(expr: &Expr, environment: &Environment, minor: u32) -> Resul
         infer: Inference::default(),
         uses: Vec::new(),
         mixed: false,
+        later: Vec::new(),
     };
     let mut node = checker.expr(expr);
     // Only of an expression that is sound otherwise.
     if checker.issues.is_empty() {
         literals::check(expr, &mut checker.issues);
+        checker.issues.append(&mut checker.later);
     }
     if !checker.issues.is_empty() {
         checker.issues.sort_by_key(|issue| issue.at);
@@ -53,6 +56,8 @@ struct Checker<'e> {
     uses: Vec<usize>,
     /// Elements of a list may differ in type, as in the arguments of `format`.
     mixed: bool,
+    /// What is wrong with what is written out, if nothing else is.
+    later: Vec<Issue>,
 }
 
 /// Names of types, which are values themselves.

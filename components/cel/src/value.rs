@@ -8,6 +8,7 @@ pub use json::from_json;
 pub use list::ListRef;
 
 use crate::functions::{AuthorizerState, Cidr, Ip, NamedFormat, Version};
+use crate::instant::Instant;
 use crate::types::{Decl, Shape, Type};
 use apimachinery::Quantity;
 use std::collections::BTreeMap;
@@ -69,7 +70,7 @@ pub enum Value<'a> {
     Double(f64),
     String(Text<'a>),
     Bytes(Arc<[u8]>),
-    Timestamp(jiff::Timestamp),
+    Timestamp(Instant),
     Duration(jiff::SignedDuration),
     List(Arc<Vec<Value<'a>>>),
     Map(Arc<MapValue<'a>>),
