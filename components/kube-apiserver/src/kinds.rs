@@ -98,7 +98,7 @@ fn summary(bytes: &[u8]) -> String {
 }
 
 /// What upstream reads first of a body, as its errors print it.
-const TYPE_META: &str =
+pub const TYPE_META: &str =
     r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
 
 /// What a body says.
