@@ -19,6 +19,7 @@ mod evaluate;
 mod functions;
 mod go_numbers;
 pub mod go_regexp;
+mod go_url;
 mod instant;
 mod node;
 mod program;

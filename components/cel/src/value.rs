@@ -8,6 +8,7 @@ pub use json::from_json;
 pub use list::ListRef;
 
 use crate::functions::{AuthorizerState, Cidr, Ip, NamedFormat, Version};
+use crate::go_url::Url;
 use crate::instant::Instant;
 use crate::types::{Decl, Shape, Type};
 use apimachinery::Quantity;
@@ -51,7 +52,7 @@ pub struct MapValue<'a> {
 /// Values of the libraries' own types.
 #[derive(Clone, Debug)]
 pub enum Opaque<'a> {
-    Url(Arc<url::Url>, Arc<str>),
+    Url(Arc<Url>),
     Quantity(Quantity),
     Ip(Ip),
     Cidr(Cidr),

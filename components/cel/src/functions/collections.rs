@@ -48,7 +48,7 @@ pub(crate) fn equal(a: &Value<'_>, b: &Value<'_>) -> bool {
 fn opaque_equal(a: &crate::value::Opaque<'_>, b: &crate::value::Opaque<'_>) -> bool {
     use crate::value::Opaque as O;
     match (a, b) {
-        (O::Url(a, _), O::Url(b, _)) => a == b,
+        (O::Url(a), O::Url(b)) => a.to_string() == b.to_string(),
         (O::Quantity(a), O::Quantity(b)) => a == b,
         (O::Ip(a), O::Ip(b)) => a == b,
         (O::Cidr(a), O::Cidr(b)) => a == b,

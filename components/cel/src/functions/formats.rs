@@ -1,6 +1,7 @@
 //! Named formats of texts, with the reasons why a text isn't of one.
 use super::{Overload, Sig, function, method, no_such_overload};
 use crate::evaluate::EvalError;
+use crate::go_url::Url;
 use crate::value::{Opaque, Value};
 use Sig::String;
 use apimachinery::names;
@@ -60,12 +61,7 @@ static FORMATS: &[NamedFormat] = &[
     },
     NamedFormat {
         name: "uri",
-        check: |text| {
-            unless(
-                text.starts_with('/') || url::Url::parse(text).is_ok(),
-                "invalid URI for request",
-            )
-        },
+        check: |text| Url::check_request(text).err().into_iter().collect(),
     },
     NamedFormat {
         name: "uuid",

@@ -220,7 +220,7 @@ static OTHERS: [Row; 15] = [
 ];
 
 /// A duration has to fit 64 bits of nanoseconds.
-fn bounded<'a>(duration: Option<jiff::SignedDuration>) -> Result<Value<'a>, EvalError> {
+pub(super) fn bounded<'a>(duration: Option<jiff::SignedDuration>) -> Result<Value<'a>, EvalError> {
     duration
         .filter(|duration| i64::try_from(duration.as_nanos()).is_ok())
         .map(Value::Duration)

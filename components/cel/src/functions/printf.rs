@@ -21,7 +21,7 @@ pub(crate) fn plain(value: &Value<'_>) -> std::string::String {
         Value::Opaque(Opaque::Ip(ip)) => ip.to_string(),
         Value::Opaque(Opaque::Cidr(cidr)) => cidr.to_string(),
         Value::Opaque(Opaque::Quantity(quantity)) => quantity.to_string(),
-        Value::Opaque(Opaque::Url(_, text)) => text.to_string(),
+        Value::Opaque(Opaque::Url(url)) => url.to_string(),
         Value::Opaque(Opaque::Version(version)) => version.to_string(),
         Value::Opaque(_) | Value::Lazy(_) => value.opaque_name().unwrap_or_default().to_owned(),
         Value::List(_) | Value::Map(_) | Value::Json(..) => nested(value),
