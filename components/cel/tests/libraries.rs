@@ -254,3 +254,54 @@ fn extremes_sums_and_patterns() {
         assert_eq!(evaluate(text), want, "{text}");
     }
 }
+
+#[test]
+fn costs_are_those_of_upstreams_estimator() {
+    for (text, actual, estimated) in [
+        // Values of the libraries' types are read from their texts while they run, and compared for one.
+        ("quantity('12Mi') == quantity('1')", 3, 3),
+        ("semver('1.2.3') == semver('1.2.3')", 3, 3),
+        ("ip('10.0.0.1') == ip('10.0.0.12')", 3, 3),
+        ("ip.isCanonical('127.0.0.1')", 2, 1),
+        ("isURL('https://example.com')", 1, 1),
+        ("url('https://a.b/c').getHost()", 3, 3),
+        ("url('https://a.b/c') == url('https://a.b/d')", 5, 6),
+        // A network's prefix has three bytes, an address four or sixteen.
+        (
+            "cidr('192.168.0.0/24').containsIP(ip('192.168.0.1'))",
+            2 + 2 + 1,
+            1 + 1 + 4,
+        ),
+        (
+            "cidr('192.168.0.0/24').containsIP('192.168.0.1')",
+            2 + 1 + 2,
+            1 + 4 + 2,
+        ),
+        (
+            "cidr('192.168.0.0/24').containsCIDR('192.168.0.0/25')",
+            2 + 1 + 2 + 2,
+            1 + 4 + 3 + 2,
+        ),
+        // A named format is one of the longest patterns.
+        ("format.dns1123Label().validate('ok')", 2, 1 + 32),
+        // What is made of a text has a size.
+        ("'abc'.trim().matches('a')", 2, 2),
+        ("'abc'.replace('b', 'xx').matches('a')", 2, 2),
+        ("'abc'.replace('', 'xxxxxxxxxx').matches('a')", 1 + 5, 1 + 5),
+        ("'abc'.find('[a-z]+').matches('a')", 2 + 1, 2 + 1),
+        ("'a-b-c'.split('-').size()", 1 + 1, 1 + 1),
+        ("'a-b-c'.split('-').all(x, true)", 1 + 3 * 3 + 1, 1 + 5 * 3 + 1),
+        ("'a-b-c'.split('-', 2).all(x, true)", 1 + 2 * 3 + 1, 1 + 2 * 3 + 1),
+        // Lists of numbers are walked for one each, texts by their bytes.
+        ("[1, 2, 3].sum()", 10 + 3, 10 + 3),
+        ("['a', 'bb'].isSorted()", 10, u64::MAX),
+        ("'tacocat'.indexOf('a')", 0, 1),
+        ("'no substitution'.format([])", 12, 12),
+        ("strings.quote('abc').matches('a')", 2, 2),
+    ] {
+        let program = Program::compile(text, &Environment::new()).expect(text);
+        let outcome = program.evaluate(&[], cel::PER_CALL_LIMIT);
+        assert!(outcome.result.is_ok(), "{text}");
+        assert_eq!((outcome.cost, program.cost().max), (actual, estimated), "{text}");
+    }
+}

@@ -218,9 +218,12 @@ pub(super) static FUNCTIONS: &[(&str, Overload)] = &[
         }),
     ),
     ("containsIP", method("", &[CIDR, IP], Bool, contains_ip)),
-    ("containsIP", method("", &[CIDR, String], Bool, contains_ip)),
+    ("containsIP", method("text", &[CIDR, String], Bool, contains_ip)),
     ("containsCIDR", method("", &[CIDR, CIDR], Bool, contains_cidr)),
-    ("containsCIDR", method("", &[CIDR, String], Bool, contains_cidr)),
+    (
+        "containsCIDR",
+        method("text", &[CIDR, String], Bool, contains_cidr),
+    ),
     (
         "ip",
         method("cidr_ip", &[CIDR], IP, |_, args| {
