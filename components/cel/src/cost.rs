@@ -26,6 +26,8 @@ const AUTHORIZATION: u64 = 350_000;
 pub(crate) enum CostRule {
     One,
     Fixed(u64),
+    /// An optional value or something else, which is evaluated only where there is no value. Upstream counts nothing for it.
+    Otherwise,
     /// A scalar becomes a text of a few bytes.
     ScalarText,
     /// The text is read once.
@@ -176,6 +178,7 @@ impl CostRule {
             ("format", _) => Self::Traverse(0),
             (_, "scalar") => Self::ScalarText,
             (_, "in_list") => Self::Elements(1),
+            ("or" | "orValue", _) => Self::Otherwise,
             ("_==_", _) => Self::Equals,
             ("_<_" | "_<=_" | "_>_" | "_>=_", "text") | ("_!=_", _) => Self::Compare(0, 1),
             ("_+_", "text") => Self::Concatenate,
@@ -221,6 +224,7 @@ impl CostRule {
         match self {
             Self::One | Self::ScalarText | Self::Validate => 1,
             Self::Fixed(cost) => cost,
+            Self::Otherwise => 0,
             Self::Traverse(index) => scaled(size(index), TRAVERSAL),
             Self::Affix | Self::Keep | Self::Encode | Self::Decode | Self::Quote => {
                 scaled(size(0), TRAVERSAL)
@@ -288,7 +292,7 @@ impl CostRule {
             max: count,
         };
         let (cost, result) = match self {
-            Self::One => (Cost::fixed(1), None),
+            Self::One | Self::Otherwise => (Cost::fixed(1), None),
             Self::Fixed(cost) => (Cost::fixed(cost), None),
             Self::ScalarText => (Cost::fixed(1), Some(Size { min: 1, max: 64 })),
             Self::Traverse(index) => (size(index).scaled(TRAVERSAL), None),

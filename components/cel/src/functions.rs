@@ -23,6 +23,7 @@ pub(crate) use collections::{append, equal, index, map_insert};
 pub(crate) use format::{Clause, Piece, pieces};
 pub(crate) use formats::NamedFormat;
 pub use net::{Cidr, Ip};
+pub(crate) use optional::OR;
 pub(crate) use regexes::Regexes;
 pub(crate) use semver::Version;
 

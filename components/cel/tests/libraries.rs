@@ -282,6 +282,8 @@ fn costs_are_those_of_upstreams_estimator() {
             2 + 1 + 2 + 2,
             1 + 4 + 3 + 2,
         ),
+        // What isn't needed isn't evaluated.
+        ("optional.of(1).orValue('abc'.trim().size())", 1, 1 + 1 + 1 + 1),
         // A named format is one of the longest patterns.
         ("format.dns1123Label().validate('ok')", 2, 1 + 32),
         // What is made of a text has a size.
