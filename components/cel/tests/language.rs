@@ -96,6 +96,7 @@ fn values() {
         ("{'a': 1, ?'b': optional.of(2)}", "{\"a\":1,\"b\":2}"),
         ("{'a': 1}.transformMap(k, v, v + 1)", "{\"a\":2}"),
         ("[5, 6].transformList(i, v, i + v)", "[5,7]"),
+        ("[5, 6].exists_one(i, v, i + v == 7)", "true"),
         ("self.size > 1 ? 'many' : 'one'", "\"many\""),
         (
             "type(1) == int && type('a') == string && type([]) == list",
@@ -216,6 +217,10 @@ fn failures_of_evaluation() {
         ("1 / 0 == 1", "error: division by zero"),
         ("object.nothing == 1", "error: no such key: nothing"),
         ("[1][3]", "error: index out of bounds: 3"),
+        (
+            "['a', 'a'].transformMapEntry(i, v, {v: i})",
+            "error: insert failed: key a already exists",
+        ),
         ("object.spec.replicas.foo", "error: no such key: foo"),
         ("9223372036854775807 + 1", "error: integer overflow"),
         (
@@ -475,6 +480,34 @@ fn templates_that_are_written_out_are_checked() {
             "'%s'.format([[1, quantity('1')]])",
             26,
             "error during formatting: string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps, was given kubernetes.Quantity",
+        ),
+    ] {
+        assert_eq!(evaluate(text), wrong(text, at, why), "{text}");
+    }
+}
+
+#[test]
+fn variables_of_macros_are_names() {
+    let wrong = |text: &str, at: usize, why: &str| {
+        format!(
+            "ERROR: <input>:1:{at}: {why}\n | {text}\n | {}^",
+            ".".repeat(at - 1)
+        )
+    };
+    for (text, at, why) in [
+        ("[1].all(1, true)", 9, "argument must be a simple name"),
+        ("[1].map(1, true)", 9, "argument is not an identifier"),
+        ("[1].filter(1, true)", 12, "argument is not an identifier"),
+        ("[1].exists(i, i, true)", 15, "duplicate variable name: i"),
+        (
+            "[1].all(__result__, true)",
+            9,
+            "iteration variable overwrites accumulator variable",
+        ),
+        (
+            "optional.of(1).optMap(1, 2)",
+            23,
+            "optMap() variable name must be a simple identifier",
         ),
     ] {
         assert_eq!(evaluate(text), wrong(text, at, why), "{text}");

@@ -157,9 +157,11 @@ pub(crate) fn map_insert<'a>(args: Vec<Value<'a>>) -> Result<Value<'a>, EvalErro
         let key = key
             .key()
             .ok_or_else(|| EvalError::new(format!("unsupported key type: {}", key.ty())))?;
-        if map.entries.insert(key, value).is_some() {
-            return Err(EvalError::new("insert failed: key already exists"));
+        if map.entries.contains_key(&key) {
+            let key = super::printf::plain(&key.to_value());
+            return Err(EvalError::new(format!("insert failed: key {key} already exists")));
         }
+        map.entries.insert(key, value);
     }
     Ok(Value::Map(Arc::new(map)))
 }
