@@ -199,8 +199,24 @@ fn either(kind: &str, old: Option<&Value>, new: &Value) -> Vec<String> {
         "CustomResourceDefinition" => definition::formats(old, new),
         "Secret" if text(new, &["type"]) == "kubernetes.io/tls" => secret::pair(new).into_iter().collect(),
         "CSIDriver" => driver(old, new).into_iter().collect(),
+        "MutatingWebhookConfiguration"
+        | "ValidatingWebhookConfiguration"
+        | "MutatingAdmissionPolicy"
+        | "MutatingAdmissionPolicyBinding"
+        | "ValidatingAdmissionPolicy"
+        | "ValidatingAdmissionPolicyBinding" => reserved_name(new).into_iter().collect(),
         _ => Vec::new(),
     }
+}
+
+/// Names that will be those of admission configured by files, which is off as yet.
+fn reserved_name(object: &Value) -> Option<String> {
+    const SUFFIX: &str = ".static.k8s.io";
+    meta::name(object).ends_with(SUFFIX).then(|| {
+        format!(
+            "metadata.name: names ending with {SUFFIX:?} will be reserved for static manifest-based configurations when the ManifestBasedAdmissionControlConfig feature gate is enabled"
+        )
+    })
 }
 
 fn pod_addresses(pod: &Value) -> Vec<String> {

@@ -1,6 +1,8 @@
 //! Values as Go prints and writes them.
-use crate::json;
+use serde::Serialize;
+use serde_json::ser::Formatter;
 use serde_json::{Number, Value};
+use std::io;
 
 /// `%v` of a value decoded into an `interface{}`.
 pub fn print(value: &Value) -> String {
@@ -85,8 +87,12 @@ pub fn type_of(value: &Value) -> &'static str {
 }
 
 /// JSON as Go writes it: what browsers might take for markup is escaped.
-pub fn json(value: &Value) -> String {
-    let mut text = String::from_utf8_lossy(&json::to_bytes(value)).into_owned();
+pub fn json(value: &impl Serialize) -> String {
+    let mut text = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, Numbers);
+    // Writing what is made of texts and numbers can't fail.
+    let _ = value.serialize(&mut serializer);
+    let mut text = String::from_utf8(text).unwrap_or_default();
     for (plain, code) in [
         ("<", "\\u003c"),
         (">", "\\u003e"),
@@ -101,12 +107,28 @@ pub fn json(value: &Value) -> String {
     text
 }
 
+/// JSON without white space and with Go's numbers.
+struct Numbers;
+
+impl Formatter for Numbers {
+    fn write_f64<W: io::Write + ?Sized>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        writer.write_all(json_float(value).as_bytes())
+    }
+
+    fn write_u64<W: io::Write + ?Sized>(&mut self, writer: &mut W, value: u64) -> io::Result<()> {
+        writer.write_all(json_number(&value.into()).as_bytes())
+    }
+}
+
 /// A number as Go writes it in JSON: one without a fraction has no point, and what an `int64` doesn't hold is a `float64`.
 pub(crate) fn json_number(number: &Number) -> String {
-    let float = match number.as_f64() {
-        Some(float) if !number.is_i64() => float,
-        _ => return number.to_string(),
-    };
+    match number.as_f64() {
+        Some(float) if !number.is_i64() => json_float(float),
+        _ => number.to_string(),
+    }
+}
+
+fn json_float(float: f64) -> String {
     if float == 0.0 || (1e-6..1e21).contains(&float.abs()) {
         return float.to_string();
     }

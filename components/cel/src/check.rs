@@ -1,11 +1,12 @@
 //! Resolves names and signatures, and finds every node's type.
 mod call;
+mod format;
 mod infer;
 mod literals;
 
 use crate::environment::Environment;
 use crate::node::{Fold, Node, Op};
-use crate::syntax::{Comprehension, Expr, ExprKind, Issue, Literal};
+use crate::syntax::{Comprehension, Expr, ExprKind, Initializer, Issue, Literal};
 use crate::types::{Decl, Type};
 use infer::Inference;
 use std::sync::Arc;
@@ -27,11 +28,13 @@ pub(crate) fn check(expr: &Expr, environment: &Environment, minor: u32) -> Resul
         infer: Inference::default(),
         uses: Vec::new(),
         mixed: false,
+        later: Vec::new(),
     };
     let mut node = checker.expr(expr);
     // Only of an expression that is sound otherwise.
     if checker.issues.is_empty() {
         literals::check(expr, &mut checker.issues);
+        checker.issues.append(&mut checker.later);
     }
     if !checker.issues.is_empty() {
         checker.issues.sort_by_key(|issue| issue.at);
@@ -53,6 +56,8 @@ struct Checker<'e> {
     uses: Vec<usize>,
     /// Elements of a list may differ in type, as in the arguments of `format`.
     mixed: bool,
+    /// What is wrong with what is written out, if nothing else is.
+    later: Vec<Issue>,
 }
 
 /// Names of types, which are values themselves.
@@ -179,7 +184,7 @@ impl Checker<'_> {
             }
             return Node {
                 ty: self.environment.decl(plain).map_or(Type::Dyn, Decl::ty),
-                op: Op::Variable(index),
+                op: Op::Variable(index, plain.into()),
             };
         }
         if let Some(ty) = type_named(plain) {
@@ -308,14 +313,18 @@ impl Checker<'_> {
         }
     }
 
-    fn structure(&mut self, at: u32, name: &str, fields: &[(String, Expr, bool)]) -> Node {
+    fn structure(&mut self, at: u32, name: &str, fields: &[Initializer]) -> Node {
         if !self.environment.constructs(name) {
             self.issue(at, format!("undeclared reference to '{name}' (in container '')"));
             return self.wrong();
         }
         let fields = fields
             .iter()
-            .map(|(field, value, optional)| (field.clone(), self.expr(value), *optional))
+            .map(|given| {
+                let value = self.expr(&given.value);
+                self.initialized(name, given, &value);
+                (given.field.clone(), value, given.optional)
+            })
             .collect();
         Node {
             ty: Type::Object(Arc::new(crate::types::Object {
@@ -326,6 +335,21 @@ impl Checker<'_> {
                 name: name.to_owned(),
                 fields,
             },
+        }
+    }
+
+    /// Checks what a field is set to. Those of objects may be anything.
+    fn initialized(&mut self, name: &str, given: &Initializer, value: &Node) {
+        let found = self.element(value, given.optional, given.value.at);
+        let Some(wanted) = self.environment.field_of(name, &given.field) else {
+            self.issue(given.at, format!("undefined field '{}'", given.field));
+            return;
+        };
+        if !self.infer.assignable(&wanted, &found) {
+            let field = &given.field;
+            let why =
+                format!("expected type of field '{field}' is '{wanted}' but provided type is '{found}'");
+            self.issue(given.at, why);
         }
     }
 

@@ -1,5 +1,8 @@
-use crate::types::Decl;
+use crate::types::{Decl, Type};
 use std::sync::Arc;
+
+/// The type of JSON patches' operations.
+const JSON_PATCH: &str = "JSONPatch";
 
 /// The variables that expressions may name, in the order in which values for them are given.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +63,16 @@ impl Environment {
     }
 
     pub(crate) fn constructs(&self, name: &str) -> bool {
-        self.patch_types && (name == "Object" || name.starts_with("Object.") || name == "JSONPatch")
+        self.patch_types && (name == "Object" || name.starts_with("Object.") || name == JSON_PATCH)
+    }
+
+    /// The type of a field of a type that can be constructed.
+    pub(crate) fn field_of(&self, name: &str, field: &str) -> Option<Type> {
+        match (name, field) {
+            (JSON_PATCH, "op" | "path" | "from") => Some(Type::String),
+            (JSON_PATCH, "value") => Some(Type::Dyn),
+            (JSON_PATCH, _) => None,
+            _ => Some(Type::Dyn),
+        }
     }
 }

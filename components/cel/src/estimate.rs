@@ -1,4 +1,5 @@
 //! What an expression may cost at most, from the declared bounds of its variables.
+use crate::cost::Arguments;
 use crate::environment::Environment;
 use crate::node::{Fold, Node, Op};
 use crate::syntax::Literal;
@@ -47,6 +48,13 @@ impl Cost {
         }
     }
 
+    pub(crate) fn scaled(self, factor: f64) -> Self {
+        Self {
+            min: times(self.min, factor),
+            max: times(self.max, factor),
+        }
+    }
+
     fn union(self, other: Self) -> Self {
         Self {
             min: self.min.min(other.min),
@@ -79,6 +87,62 @@ impl Size {
         Cost {
             min: times(self.min, factor),
             max: times(self.max, factor),
+        }
+    }
+}
+
+/// The arguments of a call.
+struct Called<'n> {
+    known: &'n [Known],
+    nodes: &'n [Node],
+}
+
+impl Arguments for Called<'_> {
+    fn size(&self, index: usize) -> Size {
+        self.given(index).unwrap_or(Size::UNKNOWN)
+    }
+
+    fn given(&self, index: usize) -> Option<Size> {
+        let known = self.known.get(index)?;
+        Some(size_of(known, &self.nodes.get(index)?.ty))
+    }
+
+    fn known_size(&self, index: usize) -> Option<Size> {
+        self.known.get(index)?.size
+    }
+
+    fn literal(&self, index: usize) -> Option<u64> {
+        match &self.nodes.get(index)?.op {
+            Op::Literal(Literal::Int(number)) => u64::try_from(*number).ok(),
+            Op::Literal(Literal::Uint(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    fn element(&self, index: usize) -> Option<(bool, Size)> {
+        let (Type::List(ty) | Type::Map(ty, _) | Type::Optional(ty)) = &self.nodes.get(index)?.ty else {
+            return None;
+        };
+        let element = Known {
+            decl: items(&self.known.get(index)?.decl),
+            ..Known::costing(Cost::default())
+        };
+        Some((matches!(**ty, Type::String | Type::Bytes), size_of(&element, ty)))
+    }
+
+    fn same_library_type(&self) -> Option<&'static str> {
+        match self.nodes {
+            [
+                Node {
+                    ty: Type::Opaque(left),
+                    ..
+                },
+                Node {
+                    ty: Type::Opaque(right),
+                    ..
+                },
+            ] if left == right => Some(left),
+            _ => None,
         }
     }
 }
@@ -171,7 +235,7 @@ impl Estimator<'_> {
                 decl: self.environment.named("self"),
                 ..Known::costing(Cost::fixed(1))
             },
-            Op::Variable(index) => Known {
+            Op::Variable(index, _) => Known {
                 cost: Cost::fixed(1),
                 size: None,
                 decl: Some(self.environment.shared(*index)),
@@ -284,20 +348,14 @@ impl Estimator<'_> {
         let sum = known
             .iter()
             .fold(Cost::default(), |sum, known| sum.add(known.cost));
-        let size = |index: usize| {
-            known
-                .get(index)
-                .map_or(Size::UNKNOWN, |known| size_of(known, &args[index].ty))
-        };
-        let literal = |index: usize| match args.get(index).map(|arg| &arg.op) {
-            Some(Op::Literal(Literal::Int(number))) => u64::try_from(*number).ok(),
-            Some(Op::Literal(Literal::Uint(number))) => Some(*number),
-            _ => None,
+        let called = Called {
+            known: &known,
+            nodes: args,
         };
         let mut whole: Option<Cost> = None;
         let mut result: Option<Size> = None;
         for (_, rule) in candidates {
-            let (cost, made) = rule.estimated(size, literal);
+            let (cost, made) = rule.estimated(&called);
             whole = Some(whole.map_or(cost, |whole| whole.union(cost)));
             if let Some(made) = made {
                 result = Some(result.map_or(made, |result| Size {

@@ -1,5 +1,6 @@
 //! Evaluation of a checked tree, with its cost counted.
-use crate::functions::{Regexes, append, equal, index, map_insert, no_such_overload};
+use crate::cost::CostRule;
+use crate::functions::{OR, Regexes, append, equal, index, map_insert, no_such_overload};
 use crate::node::{Candidate, Fold, Node, Op};
 use crate::syntax::Literal;
 use crate::value::{MapValue, Value};
@@ -97,11 +98,11 @@ impl<'a> Evaluation<'_, '_, 'a> {
                 self.scratch.charge(1)?;
                 Ok(Value::Type(ty.clone()))
             }
-            Op::Variable(position) => {
+            Op::Variable(position, name) => {
                 self.scratch.charge(1)?;
                 match self.variables.get(*position) {
                     Some(Some(value)) => Ok(value.clone()),
-                    _ => Err(EvalError::new("no such attribute(s)")),
+                    _ => Err(EvalError::new(format!("no such attribute(s): {name}"))),
                 }
             }
             Op::Local(slot) => {
@@ -219,6 +220,13 @@ impl<'a> Evaluation<'_, '_, 'a> {
             }
             [one, two] => {
                 let one = self.value(one)?;
+                if let ([(overload, CostRule::Otherwise), ..], Value::Optional(given)) = (candidates, &one) {
+                    return match given {
+                        None => self.value(two),
+                        Some(_) if overload.id == OR => Ok(one),
+                        Some(value) => Ok((**value).clone()),
+                    };
+                }
                 let two = self.value(two)?;
                 self.invoke(candidates, &[one, two])
             }

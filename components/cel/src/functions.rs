@@ -2,11 +2,13 @@
 mod authorizer;
 mod collections;
 mod conversions;
+mod format;
 mod formats;
 mod lists;
 mod net;
 mod numbers;
 mod optional;
+
 mod printf;
 mod quantity;
 mod regexes;
@@ -18,8 +20,10 @@ mod urls;
 
 pub use authorizer::{Access, AccessRequest, Authorize, AuthorizerState};
 pub(crate) use collections::{append, equal, index, map_insert};
+pub(crate) use format::{Clause, Piece, pieces};
 pub(crate) use formats::NamedFormat;
 pub use net::{Cidr, Ip};
+pub(crate) use optional::OR;
 pub(crate) use regexes::Regexes;
 pub(crate) use semver::Version;
 
@@ -71,10 +75,11 @@ pub(crate) type Overloads = Vec<&'static Overload>;
 
 static TABLE: LazyLock<HashMap<&'static str, Overloads>> = LazyLock::new(|| {
     let mut table: HashMap<&'static str, Overloads> = HashMap::new();
-    let groups: [&'static [(&'static str, Overload)]; 13] = [
+    let groups: [&'static [(&'static str, Overload)]; 14] = [
         collections::FUNCTIONS,
         conversions::FUNCTIONS,
         strings::FUNCTIONS,
+        format::FUNCTIONS,
         printf::FUNCTIONS,
         time::FUNCTIONS,
         optional::FUNCTIONS,

@@ -17,8 +17,8 @@ pub(crate) type Candidate = (&'static Overload, CostRule);
 pub(crate) enum Op {
     Literal(Literal),
     TypeName(Type),
-    /// Position among the environment's variables.
-    Variable(usize),
+    /// Position among the environment's variables, and name.
+    Variable(usize, Box<str>),
     /// Depth among the variables of loops.
     Local(usize),
     Select {
@@ -70,7 +70,7 @@ impl Op {
     /// Calls `visit` with each node directly below.
     pub fn children<'n>(&'n self, visit: &mut dyn FnMut(&'n Node)) {
         match self {
-            Self::Literal(_) | Self::TypeName(_) | Self::Variable(_) | Self::Local(_) => {}
+            Self::Literal(_) | Self::TypeName(_) | Self::Variable(..) | Self::Local(_) => {}
             Self::Select { operand, .. } => visit(operand),
             Self::Index { operand, index, .. } => {
                 visit(operand);

@@ -95,7 +95,7 @@ impl Program {
 fn selects(node: &Node, variable: usize, wanted: &str) -> bool {
     if let Op::Select { operand, field, .. } = &node.op
         && field == wanted
-        && matches!(operand.op, Op::Variable(found) if found == variable)
+        && matches!(operand.op, Op::Variable(found, _) if found == variable)
     {
         return true;
     }

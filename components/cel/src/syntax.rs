@@ -51,9 +51,20 @@ pub enum ExprKind {
     /// `Name{field: value}`.
     Struct {
         name: String,
-        fields: Vec<(String, Expr, bool)>,
+        fields: Vec<Initializer>,
     },
     Comprehension(Box<Comprehension>),
+}
+
+/// `field: value` of a struct.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Initializer {
+    /// Where the colon is.
+    pub at: u32,
+    pub field: String,
+    pub value: Expr,
+    /// It is set only when its optional value is there.
+    pub optional: bool,
 }
 
 /// A loop over a range that macros expand to.
@@ -82,7 +93,7 @@ impl ExprKind {
                 visit(key);
                 visit(value);
             }),
-            Self::Struct { fields, .. } => fields.iter().for_each(|(_, value, _)| visit(value)),
+            Self::Struct { fields, .. } => fields.iter().for_each(|field| visit(&field.value)),
             Self::Comprehension(inner) => {
                 [
                     &inner.range,

@@ -1,5 +1,5 @@
-//! Durations and timestamps in Go's written forms.
-use jiff::{SignedDuration, Timestamp};
+//! Durations in Go's written forms.
+use jiff::SignedDuration;
 
 const UNITS: &[(&str, f64)] = &[
     ("ns", 1.0),
@@ -50,22 +50,8 @@ pub fn parse_duration(text: &str) -> Option<SignedDuration> {
     Some(SignedDuration::from_nanos(nanos))
 }
 
-/// Seconds with a fraction, as expressions print a duration: `90s`, `1.5s`.
+/// Seconds with a fraction, as expressions print a duration: `90s`, `1.5s`. As many digits as a double has.
 pub fn format_duration(duration: SignedDuration) -> String {
-    let nanos = duration.as_nanos();
-    let sign = if nanos < 0 { "-" } else { "" };
-    let (seconds, part) = (
-        nanos.unsigned_abs() / 1_000_000_000,
-        nanos.unsigned_abs() % 1_000_000_000,
-    );
-    if part == 0 {
-        return format!("{sign}{seconds}s");
-    }
-    let part = format!("{part:09}");
-    format!("{sign}{seconds}.{}s", part.trim_end_matches('0'))
-}
-
-/// RFC 3339 in UTC, with as many digits of the second as needed.
-pub fn format_timestamp(time: Timestamp) -> String {
-    time.to_string()
+    let seconds = duration.as_secs() as f64 + f64::from(duration.subsec_nanos()) / 1e9;
+    format!("{seconds}s")
 }

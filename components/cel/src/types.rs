@@ -65,6 +65,30 @@ impl fmt::Display for Type {
     }
 }
 
+impl Type {
+    /// The name of the type itself, without what it is made of.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Dyn | Self::Var(_) => "dyn",
+            Self::Null => "null_type",
+            Self::Bool => "bool",
+            Self::Int => "int",
+            Self::Uint => "uint",
+            Self::Double => "double",
+            Self::String => "string",
+            Self::Bytes => "bytes",
+            Self::Timestamp => "google.protobuf.Timestamp",
+            Self::Duration => "google.protobuf.Duration",
+            Self::Type => "type",
+            Self::List(_) => "list",
+            Self::Map(..) => "map",
+            Self::Object(object) => &object.name,
+            Self::Optional(_) => "optional_type",
+            Self::Opaque(name) => name,
+        }
+    }
+}
+
 /// A type with named fields.
 #[derive(Debug, Default)]
 pub struct Object {

@@ -8,6 +8,8 @@ pub use json::from_json;
 pub use list::ListRef;
 
 use crate::functions::{AuthorizerState, Cidr, Ip, NamedFormat, Version};
+use crate::go_url::Url;
+use crate::instant::Instant;
 use crate::types::{Decl, Shape, Type};
 use apimachinery::Quantity;
 use std::collections::BTreeMap;
@@ -50,7 +52,7 @@ pub struct MapValue<'a> {
 /// Values of the libraries' own types.
 #[derive(Clone, Debug)]
 pub enum Opaque<'a> {
-    Url(Arc<url::Url>, Arc<str>),
+    Url(Arc<Url>),
     Quantity(Quantity),
     Ip(Ip),
     Cidr(Cidr),
@@ -69,7 +71,7 @@ pub enum Value<'a> {
     Double(f64),
     String(Text<'a>),
     Bytes(Arc<[u8]>),
-    Timestamp(jiff::Timestamp),
+    Timestamp(Instant),
     Duration(jiff::SignedDuration),
     List(Arc<Vec<Value<'a>>>),
     Map(Arc<MapValue<'a>>),

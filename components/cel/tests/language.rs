@@ -86,6 +86,9 @@ fn values() {
         ("object.spec.labels.all(k, k != 'c')", "true"),
         ("object.spec.labels['a']", "\"1\""),
         ("object.?spec.?missing.orValue(5)", "5"),
+        ("optional.of(1).orValue(1 / 0)", "1"),
+        ("optional.none().or(optional.of(2)).value()", "2"),
+        ("optional.of(1).or(object.?a[1 / 0]).value()", "1"),
         ("object.spec[?'replicas'].hasValue()", "true"),
         ("object.?nothing.?deeper", "none"),
         ("optional.of(3).optMap(v, v + 1).value()", "4"),
@@ -93,6 +96,7 @@ fn values() {
         ("{'a': 1, ?'b': optional.of(2)}", "{\"a\":1,\"b\":2}"),
         ("{'a': 1}.transformMap(k, v, v + 1)", "{\"a\":2}"),
         ("[5, 6].transformList(i, v, i + v)", "[5,7]"),
+        ("[5, 6].exists_one(i, v, i + v == 7)", "true"),
         ("self.size > 1 ? 'many' : 'one'", "\"many\""),
         (
             "type(1) == int && type('a') == string && type([]) == list",
@@ -188,7 +192,7 @@ fn libraries() {
         ("[true, false].sort()", "[false,true]"),
         (
             "lists.range(50).map(x, x % 2 == 0 ? double('NaN') : double(x)).sort()[0]",
-            "1.0",
+            "1",
         ),
         (
             "[dyn(1), dyn('a')].sort()",
@@ -213,6 +217,10 @@ fn failures_of_evaluation() {
         ("1 / 0 == 1", "error: division by zero"),
         ("object.nothing == 1", "error: no such key: nothing"),
         ("[1][3]", "error: index out of bounds: 3"),
+        (
+            "['a', 'a'].transformMapEntry(i, v, {v: i})",
+            "error: insert failed: key a already exists",
+        ),
         ("object.spec.replicas.foo", "error: no such key: foo"),
         ("9223372036854775807 + 1", "error: integer overflow"),
         (
@@ -224,6 +232,285 @@ fn failures_of_evaluation() {
         ("[0, 1].exists(x, 1 / x == 1)", "true"),
     ] {
         assert_eq!(evaluate(text), want, "{text}");
+    }
+}
+
+#[test]
+fn conversions_are_those_of_go() {
+    let failed = |to: &str| format!("error: type conversion error from 'string' to '{to}'");
+    for (text, want) in [
+        ("int('x')", failed("int")),
+        ("int('1_000')", failed("int")),
+        ("uint('+1')", failed("uint")),
+        ("double('1e400')", failed("double")),
+        ("double('x')", failed("double")),
+        ("bool('yes')", failed("bool")),
+        ("timestamp(self.name)", failed("google.protobuf.Timestamp")),
+        ("duration(self.name)", failed("google.protobuf.Duration")),
+        ("int('+7') + int('-0')", "7".into()),
+        ("double('0x1p-2') + double('1_0.5')", "10.75".into()),
+        ("string(double('-inf'))", "\"-Inf\"".into()),
+        ("int(9223372036854774784.0)", "9223372036854774784".into()),
+        ("int(9223372036854775807.0)", "error: integer overflow".into()),
+        ("uint(-1)", "error: unsigned integer overflow".into()),
+        (
+            "string(1000000.0) + ' ' + string(999999.0)",
+            "\"1e+06 999999\"".into(),
+        ),
+        (
+            "string(0.0001) + ' ' + string(0.00001)",
+            "\"0.0001 1e-05\"".into(),
+        ),
+        ("string(duration('1h30m1.5s'))", "\"5401.5s\"".into()),
+        ("string(duration('-2ns'))", "\"-0.000000002s\"".into()),
+        (
+            "string(duration('2562047h47m16.854775807s'))",
+            "\"9223372036.854776s\"".into(),
+        ),
+    ] {
+        assert_eq!(evaluate(text), want, "{text}");
+    }
+}
+
+#[test]
+fn times_are_those_of_go() {
+    for (text, want) in [
+        (
+            "string(timestamp('9999-12-31T23:59:59.999999999Z'))",
+            "\"9999-12-31T23:59:59.999999999Z\"",
+        ),
+        ("int(timestamp('9999-12-31T23:59:59Z'))", "253402300799"),
+        ("timestamp('9999-12-31T23:59:59Z').getDayOfYear()", "364"),
+        (
+            "timestamp('9999-12-31T22:59:59Z').getHours('Europe/Berlin')",
+            "23",
+        ),
+        (
+            "timestamp('9999-12-31T23:59:59Z') + duration('1s')",
+            "error: timestamp overflow",
+        ),
+        (
+            "timestamp('9999-12-31T23:59:59Z') - timestamp('0001-01-01T00:00:00Z')",
+            "error: integer overflow",
+        ),
+        ("timestamp(253402300799 + 1)", "error: timestamp overflow"),
+        (
+            "timestamp('0001-01-01T00:00:00Z') - duration('1h')",
+            "error: timestamp overflow",
+        ),
+        (
+            "string(timestamp('0001-01-01T00:00:00Z'))",
+            "\"0001-01-01T00:00:00Z\"",
+        ),
+        (
+            "string(timestamp('2020-01-01T00:30:00.250-01:30'))",
+            "\"2020-01-01T00:30:00.25-01:30\"",
+        ),
+        ("timestamp('2020-01-01T00:30:00-01:30').getHours()", "2"),
+        (
+            "timestamp('2020-01-01T01:00:00+01:00') == timestamp('2020-01-01T00:00:00Z')",
+            "true",
+        ),
+        (
+            "string(timestamp('1969-12-31T23:59:59.5Z') - duration('1.75s'))",
+            "\"1969-12-31T23:59:57.75Z\"",
+        ),
+        (
+            "timestamp('2020-01-01T00:00:00Z').getHours('x:1')",
+            "error: strconv.Atoi: parsing \"x\": invalid syntax",
+        ),
+        (
+            "timestamp('2020-01-01T00:00:00Z').getHours('Nowhere')",
+            "error: unknown time zone Nowhere",
+        ),
+        ("timestamp('2020-01-01T00:00:00Z').getMinutes('-02:30')", "30"),
+        ("format.datetime().validate('9999-12-31T23:59:59Z')", "none"),
+        (
+            "format.datetime().validate('2020-01-01t01:02:03.5+01:00')",
+            "none",
+        ),
+        (
+            "format.datetime().validate('2020-01-01T24:00:00Z').hasValue()",
+            "true",
+        ),
+    ] {
+        assert_eq!(evaluate(text), want, "{text}");
+    }
+}
+
+#[test]
+fn texts_are_looked_into_as_upstream_does() {
+    for (text, want) in [
+        ("'tacocat'.indexOf('a', 3)", "5"),
+        ("'tacocat'.indexOf('a', 30)", "-1"),
+        ("'tacocat'.indexOf('', 30)", "30"),
+        ("'tacocat'.indexOf('a', -1)", "error: index out of range: -1"),
+        ("''.indexOf('a')", "-1"),
+        ("'tacocat'.lastIndexOf('at')", "5"),
+        ("'tacocat'.lastIndexOf('a', 4)", "1"),
+        ("'tacocat'.lastIndexOf('a', 30)", "-1"),
+        ("'tacocat'.lastIndexOf('')", "7"),
+        ("'tacocat'.lastIndexOf('', 3)", "3"),
+        ("''.lastIndexOf('a')", "error: index out of range: -1"),
+        ("'ab'.lastIndexOf('abc')", "-1"),
+        (
+            "'tacocat'.substring(40, 3)",
+            "error: invalid substring range. start: 40, end: 3",
+        ),
+        ("'tacocat'.substring(-1)", "error: index out of range: -1"),
+        ("'tacocat'.substring(1, 30)", "error: index out of range: 30"),
+        ("[dyn('a'), dyn(1)].join()", "error: join: invalid input: 1"),
+        (
+            "strings.quote('é\\u0001\\n\"')",
+            "\"\\\"é\\u0001\\\\n\\\\\\\"\\\"\"",
+        ),
+    ] {
+        assert_eq!(evaluate(text), want, "{text}");
+    }
+}
+
+#[test]
+fn templates() {
+    let quoted = |text: &str| json!(text).to_string();
+    let failed = |why: &str| format!("error: {why}");
+    for (text, want) in [
+        ("'no substitution'.format([])", quoted("no substitution")),
+        ("'%% and %%%s%%'.format(['x'])", quoted("% and %x%")),
+        ("'%d %s, %.3f'.format([1, 'A', 1.2345])", quoted("1 A, 1.234")),
+        ("'%b %b %b'.format([-5, 64u, true])", quoted("-101 1000000 1")),
+        ("'%o %x %X'.format([-11, -30, 6000u])", quoted("-13 -1e 1770")),
+        ("'%x %X'.format(['Hello', b'\\x00z'])", quoted("48656c6c6f 007A")),
+        ("'%.6e'.format([1052.032911275])", quoted("1.052033\u{202f}×\u{202f}10⁰³")),
+        ("'%e'.format([0.000000002])", quoted("2.000000\u{202f}×\u{202f}10⁻⁰⁹")),
+        ("'%f'.format([1234567.5])", quoted("1,234,567.500000")),
+        ("'%.0f'.format([-123456.0])", quoted("-123,456")),
+        ("'%f %f %f'.format(['NaN', 'Infinity', '-Infinity'])", quoted("NaN ∞ -∞")),
+        (
+            "'%s %s %s'.format([2.71, [2.71], 0.000000002])",
+            quoted("2.71 [2.710000] 2e-09"),
+        ),
+        (
+            "'%s'.format([[double('NaN'), double('+Inf'), double('-Inf')]])",
+            quoted("[\"NaN\", \"+Inf\", \"-Inf\"]"),
+        ),
+        ("'%s %s %s'.format([null, type('x'), b'xyz'])", quoted("null string xyz")),
+        (
+            "'%s %s'.format([timestamp('2023-02-03T23:31:20+00:00'), duration('1h45m47s')])",
+            quoted("2023-02-03T23:31:20Z 6347s"),
+        ),
+        (
+            "'%s'.format([['abc', 3.14, null, [9, 8], timestamp('2023-02-03T23:31:20Z')]])",
+            quoted("[\"abc\", 3.140000, null, [9, 8], timestamp(\"2023-02-03T23:31:20Z\")]"),
+        ),
+        (
+            "'%s'.format([{'key1': dyn(b'xyz'), 'key5': dyn(null), 'key2': dyn(duration('2h')), 'key4': dyn(true), 'key3': dyn(2.71828)}])",
+            quoted("{\"key1\":b\"xyz\", \"key2\":duration(\"7200s\"), \"key3\":2.718280, \"key4\":true, \"key5\":null}"),
+        ),
+        (
+            "'%s %s'.format([object.spec.labels, object.spec.list])",
+            quoted("{\"a\":\"1\", \"b\":\"2\"} [1, 2, 3]"),
+        ),
+        (
+            "'%d'.format([object.spec.ratio])",
+            failed("error during formatting: decimal clause can only be used on integers, was given double"),
+        ),
+        (
+            "'%f'.format([object.spec.replicas])",
+            failed("error during formatting: fixed-point clause can only be used on doubles, was given int"),
+        ),
+        (
+            "'%s'.format([object.?nothing])",
+            "ERROR: <input>:1:20: error during formatting: string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps, was given optional_type\n | '%s'.format([object.?nothing])\n | ...................^".into(),
+        ),
+        (
+            "'%s %s'.format(object.spec.list.filter(x, x == 1))",
+            failed("index 1 out of range"),
+        ),
+        ("(self.name + '%').format([1])", failed("unexpected end of string")),
+        (
+            "(self.name + '%a').format([1])",
+            failed("could not parse formatting clause: unrecognized formatting clause \"a\""),
+        ),
+        (
+            "(self.name + '%.34').format([1])",
+            failed("could not parse formatting clause: error while parsing precision: could not find end of precision specifier"),
+        ),
+    ] {
+        assert_eq!(evaluate(text), want, "{text}");
+    }
+}
+
+#[test]
+fn templates_that_are_written_out_are_checked() {
+    let wrong = |text: &str, at: usize, why: &str| {
+        format!(
+            "ERROR: <input>:1:{at}: {why}\n | {text}\n | {}^",
+            ".".repeat(at - 1)
+        )
+    };
+    for (text, at, why) in [
+        ("'%s %s'.format(['abc'])", 15, "index 1 out of range"),
+        (
+            "'%s'.format(['abc', 'def'])",
+            12,
+            "too many arguments supplied to string.format (expected 1, got 2)",
+        ),
+        ("'%'.format(['x'])", 11, "unexpected end of string"),
+        (
+            "'%j'.format([123])",
+            12,
+            "could not parse formatting clause: unrecognized formatting clause \"j\"",
+        ),
+        (
+            "'%d'.format([5.2])",
+            14,
+            "error during formatting: decimal clause can only be used on integers, was given double",
+        ),
+        (
+            "'%x'.format([2.5])",
+            14,
+            "error during formatting: only integers, byte buffers, and strings can be formatted as hex, was given double",
+        ),
+        (
+            "'%b'.format(['a'])",
+            14,
+            "error during formatting: only integers and bools can be formatted as binary, was given string",
+        ),
+        (
+            "'%s'.format([[1, quantity('1')]])",
+            26,
+            "error during formatting: string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps, was given kubernetes.Quantity",
+        ),
+    ] {
+        assert_eq!(evaluate(text), wrong(text, at, why), "{text}");
+    }
+}
+
+#[test]
+fn variables_of_macros_are_names() {
+    let wrong = |text: &str, at: usize, why: &str| {
+        format!(
+            "ERROR: <input>:1:{at}: {why}\n | {text}\n | {}^",
+            ".".repeat(at - 1)
+        )
+    };
+    for (text, at, why) in [
+        ("[1].all(1, true)", 9, "argument must be a simple name"),
+        ("[1].map(1, true)", 9, "argument is not an identifier"),
+        ("[1].filter(1, true)", 12, "argument is not an identifier"),
+        ("[1].exists(i, i, true)", 15, "duplicate variable name: i"),
+        (
+            "[1].all(__result__, true)",
+            9,
+            "iteration variable overwrites accumulator variable",
+        ),
+        (
+            "optional.of(1).optMap(1, 2)",
+            23,
+            "optMap() variable name must be a simple identifier",
+        ),
+    ] {
+        assert_eq!(evaluate(text), wrong(text, at, why), "{text}");
     }
 }
 

@@ -1,14 +1,16 @@
 //! What is particular to a kind, in the words of the handlers: versions, decoding, tables.
 
 pub mod events;
+pub mod said;
 pub mod yaml;
 
 use crate::media;
 use crate::protobuf;
 use crate::verbs::options::FieldValidation;
 use api::{Registry, Resource};
-use apimachinery::decode::Unchanged;
+use apimachinery::decode::{self, DecodeError, Unchanged};
 use apimachinery::managed_fields::Compact;
+use apimachinery::schema::{SchemaId, SchemaSet};
 use apimachinery::{ApiError, GroupVersionKind, meta};
 use serde_json::{Value, json};
 
@@ -96,7 +98,7 @@ fn summary(bytes: &[u8]) -> String {
 }
 
 /// What upstream reads first of a body, as its errors print it.
-const TYPE_META: &str =
+pub const TYPE_META: &str =
     r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
 
 /// What a body says.
@@ -144,6 +146,11 @@ fn parse_object(bytes: &[u8], media_type: &str) -> Result<Body<Compact>, String>
     })
 }
 
+/// Whether objects of a kind are a custom resource's own, not those of a subresource.
+pub fn is_own_custom(row: &Resource, kind: &GroupVersionKind) -> bool {
+    row.custom.is_some() && *kind == row.gvk
+}
+
 /// Decodes an object of a kind from a request body.
 pub fn decode(
     row: &Resource,
@@ -152,7 +159,7 @@ pub fn decode(
     media_type: &str,
     mode: FieldValidation,
 ) -> Result<Decoded, ApiError> {
-    let own_custom = row.custom.is_some() && *kind == row.gvk;
+    let own_custom = is_own_custom(row, kind);
     if media_type == media::PROTOBUF && !own_custom {
         return decode_protobuf(row, kind, bytes);
     }
@@ -267,13 +274,33 @@ fn decode_protobuf(row: &Resource, kind: &GroupVersionKind, bytes: &[u8]) -> Res
 pub fn fit_change(row: &Resource, value: &mut Value, unchanged: &Unchanged) -> Result<Vec<String>, String> {
     match &row.custom {
         Some(definition) => api::custom::fit(definition, value),
-        None => apimachinery::decode::fit_except(&row.schemas, row.schema_id, value, unchanged)
+        None => decode::fit_except(&row.schemas, row.schema_id, value, unchanged)
             .map_err(|error| error.to_string()),
     }
 }
 
 /// Fits a value to the kind's schema; gives unknown fields, which are dropped.
 pub fn fit(row: &Resource, kind: &GroupVersionKind, value: &mut Value) -> Result<Vec<String>, String> {
+    fit_by(row, kind, value, decode::fit)
+}
+
+/// The same for a value that upstream converts to the kind's type without JSON, and words errors accordingly.
+pub fn fit_unstructured(
+    row: &Resource,
+    kind: &GroupVersionKind,
+    value: &mut Value,
+) -> Result<Vec<String>, String> {
+    fit_by(row, kind, value, |set, id, value| {
+        decode::fit_unstructured(set, id, value, &Unchanged::default())
+    })
+}
+
+fn fit_by(
+    row: &Resource,
+    kind: &GroupVersionKind,
+    value: &mut Value,
+    how: impl Fn(&SchemaSet, SchemaId, &mut Value) -> Result<Vec<String>, DecodeError>,
+) -> Result<Vec<String>, String> {
     if let Some(definition) = row.custom.as_ref().filter(|_| *kind == row.gvk) {
         return api::custom::fit(definition, value);
     }
@@ -286,7 +313,7 @@ pub fn fit(row: &Resource, kind: &GroupVersionKind, value: &mut Value) -> Result
         (&built_in, built_in.id(&api::schema_name(kind)))
     };
     match schema {
-        Some(id) => apimachinery::decode::fit(schemas, id, value).map_err(|error| error.to_string()),
+        Some(id) => how(schemas, id, value).map_err(|error| error.to_string()),
         None => Ok(Vec::new()),
     }
 }

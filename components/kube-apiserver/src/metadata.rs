@@ -5,17 +5,13 @@ use apimachinery::{ApiError, meta, time};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-/// Checks that the body is for the namespace of the URL, and puts it there.
+/// Checks that the body is for the namespace of the URL, and puts it there. What is in no namespace loses what it says of one.
 pub fn ensure_namespace(row: &Resource, namespace: &str, object: &mut Value) -> Result<(), ApiError> {
-    let given = meta::namespace(object).to_owned();
     if !row.namespaced {
-        if !given.is_empty() {
-            return Err(ApiError::bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request",
-            ));
-        }
+        meta::remove(object, "namespace");
         return Ok(());
     }
+    let given = meta::namespace(object);
     if !given.is_empty() && given != namespace {
         return Err(ApiError::bad_request(
             "the namespace of the provided object does not match the namespace sent on the request",
@@ -75,13 +71,7 @@ pub fn prepare_update(old: &Value, new: &mut Value) {
             meta::remove(new, field);
         }
     }
-    for field in [
-        "creationTimestamp",
-        "resourceVersion",
-        "selfLink",
-        "namespace",
-        "name",
-    ] {
+    for field in ["creationTimestamp", "resourceVersion", "selfLink"] {
         match meta::get(old, field) {
             Some(value) => {
                 let value = value.clone();

@@ -8,12 +8,13 @@ mod asked;
 mod client;
 mod connection;
 mod credentials;
+mod opening;
 mod place;
 mod resolver;
 mod trust;
 mod weakness;
 
-pub use answer::CallError;
+pub use answer::{CallError, Reply};
 pub use asked::Asked;
 pub use client::{Clients, Connector, Endpoint, PAUSE, root_cause};
 pub use connection::{Dialed, Dialer, go_text};

@@ -381,8 +381,18 @@ pub fn field_manager(manager: &str, path: &Path) -> ErrorList {
 pub(super) fn update(resource: &Resource, old: &Value, new: &Value) -> ErrorList {
     let path = Path::new("metadata");
     let mut errors = ErrorList::new();
+    // Admission may have changed what a client can't.
+    let (before, after) = (meta::name(old), meta::name(new));
+    if after.is_empty() {
+        errors.push(Error::required(
+            &path.child("name"),
+            "name or generateName is required",
+        ));
+    }
+    if before != after {
+        errors.push(Error::invalid(&path.child("name"), after, "field is immutable"));
+    }
     for field in [
-        "name",
         "namespace",
         "uid",
         "creationTimestamp",

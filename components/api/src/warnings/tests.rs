@@ -418,6 +418,27 @@ fn other_kinds_are_told_what_is_deprecated() {
 }
 
 #[test]
+fn names_that_will_be_those_of_files_are_told() {
+    for kind in [
+        "MutatingWebhookConfiguration",
+        "ValidatingWebhookConfiguration",
+        "MutatingAdmissionPolicy",
+        "MutatingAdmissionPolicyBinding",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    ] {
+        let named = |name: &str| json!({"metadata": {"name": name}});
+        let (reserved, free) = (named("a.static.k8s.io"), named("static.k8s.io"));
+        let expected = [
+            "metadata.name: names ending with \".static.k8s.io\" will be reserved for static manifest-based configurations when the ManifestBasedAdmissionControlConfig feature gate is enabled",
+        ];
+        assert_eq!(said(kind, reserved.clone()), expected, "{kind}");
+        assert_eq!(update(&row(kind), "", &reserved, &reserved), expected, "{kind}");
+        assert!(said(kind, free).is_empty());
+    }
+}
+
+#[test]
 fn changes_are_told_what_is_new() {
     let template = json!({"spec": {"nodeSelector": {"beta.kubernetes.io/os": "linux"}}});
     let deployment = |generation: i64| json!({"metadata": {"name": "a", "generation": generation}, "spec": {"template": template}});

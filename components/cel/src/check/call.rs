@@ -24,6 +24,9 @@ impl Checker<'_> {
             let outer = std::mem::replace(&mut self.mixed, function == "format");
             nodes.extend(args.iter().map(|arg| self.expr(arg)));
             self.mixed = outer;
+            if function == "format" {
+                self.check_format(at, target, args, &nodes);
+            }
             return self.resolve(at, function, true, nodes);
         }
         let nodes: Vec<Node> = args.iter().map(|arg| self.expr(arg)).collect();

@@ -132,7 +132,7 @@ impl Inference {
     pub fn settle(&self, node: &mut Node) {
         node.ty = settled(self.resolve(&node.ty));
         match &mut node.op {
-            Op::Literal(_) | Op::TypeName(_) | Op::Variable(_) | Op::Local(_) => {}
+            Op::Literal(_) | Op::TypeName(_) | Op::Variable(..) | Op::Local(_) => {}
             Op::Select { operand, .. } => self.settle(operand),
             Op::Index { operand, index, .. } => {
                 self.settle(operand);

@@ -2,9 +2,9 @@
 //! never read are refused (upstream, the validators of cel-go's environment).
 
 use crate::go_regexp;
+use crate::instant::Instant;
 use crate::syntax::{Expr, ExprKind, Issue, Literal};
 use crate::time::parse_duration;
-use apimachinery::time::parse_time;
 
 pub(super) fn check(expr: &Expr, issues: &mut Vec<Issue>) {
     // The first argument whatever the call is made on: upstream doesn't know `matches(text, pattern)` here.
@@ -24,8 +24,8 @@ pub(super) fn check(expr: &Expr, issues: &mut Vec<Issue>) {
 fn is_readable(function: &str, literal: &Literal) -> bool {
     match (function, literal) {
         ("duration", Literal::String(text)) => parse_duration(text).is_some(),
-        ("timestamp", Literal::String(text)) => parse_time(text).is_ok_and(|time| time.timestamp().is_some()),
-        ("timestamp", Literal::Int(seconds)) => jiff::Timestamp::from_second(*seconds).is_ok(),
+        ("timestamp", Literal::String(text)) => matches!(Instant::parse(text), Ok(Some(_))),
+        ("timestamp", Literal::Int(seconds)) => Instant::from_unix(*seconds, 0).is_some(),
         ("matches", Literal::String(pattern)) => go_regexp::check(pattern).is_ok(),
         _ => true,
     }

@@ -48,7 +48,7 @@ pub(crate) fn equal(a: &Value<'_>, b: &Value<'_>) -> bool {
 fn opaque_equal(a: &crate::value::Opaque<'_>, b: &crate::value::Opaque<'_>) -> bool {
     use crate::value::Opaque as O;
     match (a, b) {
-        (O::Url(a, _), O::Url(b, _)) => a == b,
+        (O::Url(a), O::Url(b)) => a.to_string() == b.to_string(),
         (O::Quantity(a), O::Quantity(b)) => a == b,
         (O::Ip(a), O::Ip(b)) => a == b,
         (O::Cidr(a), O::Cidr(b)) => a == b,
@@ -157,9 +157,11 @@ pub(crate) fn map_insert<'a>(args: Vec<Value<'a>>) -> Result<Value<'a>, EvalErro
         let key = key
             .key()
             .ok_or_else(|| EvalError::new(format!("unsupported key type: {}", key.ty())))?;
-        if map.entries.insert(key, value).is_some() {
-            return Err(EvalError::new("insert failed: key already exists"));
+        if map.entries.contains_key(&key) {
+            let key = super::printf::plain(&key.to_value());
+            return Err(EvalError::new(format!("insert failed: key {key} already exists")));
         }
+        map.entries.insert(key, value);
     }
     Ok(Value::Map(Arc::new(map)))
 }

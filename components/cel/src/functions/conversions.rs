@@ -1,11 +1,16 @@
 //! `int()`, `string()` and the like.
 use super::{Overload, Sig, function, no_such_overload};
 use crate::evaluate::{EvalError, Scratch};
+use crate::go_numbers;
+use crate::instant::Instant;
 use crate::types::Type;
 use crate::value::{Opaque, Value};
 use Sig::{Bool, Bytes, Double, Duration, Dyn, Int, Timestamp, Uint};
 
 const RANGE: &str = "integer overflow";
+
+/// The first number that is no signed integer.
+const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 
 type Answer<'a> = Result<Value<'a>, EvalError>;
 
@@ -13,14 +18,10 @@ fn int<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
     let number = match &args[0] {
         Value::Int(number) => Some(*number),
         Value::Uint(number) => i64::try_from(*number).ok(),
-        Value::Double(number) => (*number > -9.223_372_036_854_775e18 && *number < 9.223_372_036_854_775e18)
-            .then_some(*number as i64),
+        Value::Double(number) => (*number > -TWO_TO_63 && *number < TWO_TO_63).then_some(*number as i64),
         Value::String(text) => {
-            return text
-                .as_str()
-                .parse()
-                .map(Value::Int)
-                .map_err(|_| not_parsed("int", text.as_str()));
+            let read = go_numbers::int(text.as_str());
+            return read.map(Value::Int).ok_or_else(|| not_parsed("int"));
         }
         Value::Timestamp(time) => Some(time.as_second()),
         Value::Duration(duration) => i64::try_from(duration.as_nanos()).ok(),
@@ -29,23 +30,19 @@ fn int<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
     number.map(Value::Int).ok_or_else(|| EvalError::new(RANGE))
 }
 
-fn not_parsed(what: &str, text: &str) -> EvalError {
-    EvalError::new(format!("cannot convert '{text}' to {what}"))
+/// A text is not what is wanted.
+fn not_parsed(what: &str) -> EvalError {
+    EvalError::new(format!("type conversion error from 'string' to '{what}'"))
 }
 
 fn uint<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
     let number = match &args[0] {
         Value::Uint(number) => Some(*number),
         Value::Int(number) => u64::try_from(*number).ok(),
-        Value::Double(number) => {
-            (*number >= 0.0 && *number < 1.844_674_407_370_955e19).then_some(*number as u64)
-        }
+        Value::Double(number) => (*number >= 0.0 && *number < 2.0 * TWO_TO_63).then_some(*number as u64),
         Value::String(text) => {
-            return text
-                .as_str()
-                .parse()
-                .map(Value::Uint)
-                .map_err(|_| not_parsed("uint", text.as_str()));
+            let read = go_numbers::uint(text.as_str());
+            return read.map(Value::Uint).ok_or_else(|| not_parsed("uint"));
         }
         _ => return Err(no_such_overload()),
     };
@@ -59,10 +56,7 @@ fn double<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
         Value::Double(number) => *number,
         Value::Int(number) => *number as f64,
         Value::Uint(number) => *number as f64,
-        Value::String(text) => text
-            .as_str()
-            .parse()
-            .map_err(|_| not_parsed("double", text.as_str()))?,
+        Value::String(text) => go_numbers::double(text.as_str()).ok_or_else(|| not_parsed("double"))?,
         _ => return Err(no_such_overload()),
     }))
 }
@@ -87,7 +81,7 @@ fn boolean<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
         Value::String(text) => match text.as_str() {
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Value::Bool(true)),
             "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Bool(false)),
-            other => Err(not_parsed("bool", other)),
+            _ => Err(not_parsed("bool")),
         },
         _ => Err(no_such_overload()),
     }
@@ -101,22 +95,20 @@ fn bytes<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
     }
 }
 
+fn timestamp_overflow() -> EvalError {
+    EvalError::new("timestamp overflow")
+}
+
 fn timestamp<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
     match &args[0] {
         Value::Timestamp(_) => Ok(args[0].clone()),
-        Value::String(text) => apimachinery::time::parse_time(text.as_str())
-            .ok()
-            .and_then(apimachinery::time::Moment::timestamp)
+        Value::String(text) => Instant::parse(text.as_str())
+            .map_err(|_| not_parsed("google.protobuf.Timestamp"))?
             .map(Value::Timestamp)
-            .ok_or_else(|| {
-                EvalError::new(format!(
-                    "cannot convert '{}' to google.protobuf.Timestamp",
-                    text.as_str()
-                ))
-            }),
-        Value::Int(seconds) => jiff::Timestamp::from_second(*seconds)
+            .ok_or_else(timestamp_overflow),
+        Value::Int(seconds) => Instant::from_unix(*seconds, 0)
             .map(Value::Timestamp)
-            .map_err(|_| EvalError::new("timestamp overflow")),
+            .ok_or_else(timestamp_overflow),
         _ => Err(no_such_overload()),
     }
 }
@@ -126,12 +118,7 @@ fn duration<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
         Value::Duration(_) => Ok(args[0].clone()),
         Value::String(text) => crate::time::parse_duration(text.as_str())
             .map(Value::Duration)
-            .ok_or_else(|| {
-                EvalError::new(format!(
-                    "cannot convert '{}' to google.protobuf.Duration",
-                    text.as_str()
-                ))
-            }),
+            .ok_or_else(|| not_parsed("google.protobuf.Duration")),
         Value::Int(nanos) => Ok(Value::Duration(jiff::SignedDuration::from_nanos(*nanos))),
         _ => Err(no_such_overload()),
     }

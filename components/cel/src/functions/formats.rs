@@ -1,6 +1,7 @@
 //! Named formats of texts, with the reasons why a text isn't of one.
 use super::{Overload, Sig, function, method, no_such_overload};
 use crate::evaluate::EvalError;
+use crate::go_url::Url;
 use crate::value::{Opaque, Value};
 use Sig::String;
 use apimachinery::names;
@@ -60,12 +61,7 @@ static FORMATS: &[NamedFormat] = &[
     },
     NamedFormat {
         name: "uri",
-        check: |text| {
-            unless(
-                text.starts_with('/') || url::Url::parse(text).is_ok(),
-                "invalid URI for request",
-            )
-        },
+        check: |text| Url::check_request(text).err().into_iter().collect(),
     },
     NamedFormat {
         name: "uuid",
@@ -92,9 +88,45 @@ static FORMATS: &[NamedFormat] = &[
     },
     NamedFormat {
         name: "datetime",
-        check: |text| unless(text.parse::<jiff::Timestamp>().is_ok(), "invalid datetime"),
+        check: |text| unless(is_date_time(text), "invalid datetime"),
     },
 ];
+
+/// A date and a time of day with an offset, in any case of letters. Leap seconds are none.
+fn is_date_time(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let mut parts = lower.split('t');
+    let (Some(date), Some(time)) = (parts.next(), parts.next()) else {
+        return false;
+    };
+    let shaped = |text: &str, shape: &str| {
+        text.len() == shape.len()
+            && text
+                .bytes()
+                .zip(shape.bytes())
+                .all(|(found, wanted)| match wanted {
+                    b'0' => found.is_ascii_digit(),
+                    other => found == other,
+                })
+    };
+    let Some((clock, rest)) = time.split_at_checked(8) else {
+        return false;
+    };
+    // Whatever stands before the fraction.
+    let zone = match rest.char_indices().nth(1) {
+        Some((start, digit)) if digit.is_ascii_digit() && !rest.starts_with(['+', '-', 'z']) => {
+            rest[start..].trim_start_matches(|c: char| c.is_ascii_digit())
+        }
+        _ => rest,
+    };
+    date.len() == 10
+        && date.parse::<jiff::civil::Date>().is_ok()
+        && shaped(clock, "00:00:00")
+        && clock[..2] <= *"23"
+        && clock[3..5] <= *"59"
+        && clock[6..] <= *"59"
+        && (zone == "z" || shaped(zone, "+00:00") || shaped(zone, "-00:00"))
+}
 
 fn is_uuid(text: &str) -> bool {
     let plain: Owned = text.chars().filter(|c| *c != '-').collect();

@@ -1,5 +1,5 @@
 //! Kubernetes' functions over lists.
-use super::numbers::compare;
+use super::numbers::{bounded, compare};
 use super::{Overload, Sig, equal, method, no_such_overload};
 use crate::evaluate::{EvalError, Scratch};
 use crate::value::Value;
@@ -26,7 +26,8 @@ fn extreme<'a>(args: &[Value<'a>], wanted: Ordering, name: &str) -> Answer<'a> {
     for item in list.iter() {
         let better = match &best {
             None => true,
-            Some(best) => compare(&item, best).ok_or_else(no_such_overload)? == wanted,
+            // What is no number is neither more nor less.
+            Some(best) => compare(&item, best) == Some(wanted),
         };
         if better {
             best = Some(item);
@@ -49,10 +50,7 @@ fn sum<'a>(zero: Value<'a>, args: &[Value<'a>]) -> Answer<'a> {
                     .ok_or_else(|| EvalError::new("unsigned integer overflow"))?,
             ),
             (Value::Double(a), Value::Double(b)) => Value::Double(a + b),
-            (Value::Duration(a), Value::Duration(b)) => Value::Duration(
-                a.checked_add(b)
-                    .ok_or_else(|| EvalError::new("duration overflow"))?,
-            ),
+            (Value::Duration(a), Value::Duration(b)) => bounded(a.checked_add(b))?,
             _ => return Err(no_such_overload()),
         };
     }

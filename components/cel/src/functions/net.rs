@@ -44,38 +44,74 @@ impl fmt::Display for Cidr {
 }
 
 fn parse_ip(text: &str) -> Result<IpAddr, EvalError> {
-    let wrong = |why: &str| EvalError::new(why.to_owned());
-    if text.contains('%') {
-        return Err(wrong("IP address with zone value is not allowed"));
+    let quoted = || apimachinery::field::quote(text);
+    if let Some((address, zone)) = text.split_once('%')
+        && address.parse::<std::net::Ipv6Addr>().is_ok()
+        && !zone.is_empty()
+    {
+        return Err(EvalError::new(format!(
+            "IP address {} with zone value is not allowed",
+            quoted()
+        )));
     }
     let ip: IpAddr = text.parse().map_err(|_| {
         EvalError::new(format!(
             "IP Address {} parse error during conversion from string: ParseAddr({}): unable to parse IP",
-            apimachinery::field::quote(text),
-            apimachinery::field::quote(text)
+            quoted(),
+            quoted()
         ))
     })?;
-    if let IpAddr::V6(six) = ip
-        && six.to_ipv4_mapped().is_some()
-    {
-        return Err(wrong("IPv4-mapped IPv6 address is not allowed"));
+    if is_mapped(ip) {
+        return Err(EvalError::new(format!(
+            "IPv4-mapped IPv6 address {} is not allowed",
+            quoted()
+        )));
     }
     Ok(ip)
 }
 
+fn is_mapped(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(six) if six.to_ipv4_mapped().is_some())
+}
+
 fn parse_cidr(text: &str) -> Result<ipnet::IpNet, EvalError> {
-    let wrong = || {
+    const FAILED: &str = "network address parse error during conversion from string: ";
+    let quoted = apimachinery::field::quote;
+    let prefix = read_prefix(text).map_err(|why| {
+        // Upstream says it twice.
         EvalError::new(format!(
-            "network address parse error during conversion from string: {}",
-            apimachinery::field::quote(text)
+            "{FAILED}{FAILED}netip.ParsePrefix({}): {why}",
+            quoted(text)
         ))
-    };
-    let (address, length) = text.split_once('/').ok_or_else(wrong)?;
-    if length.len() > 1 && length.starts_with('0') {
-        return Err(wrong());
+    })?;
+    if is_mapped(prefix.addr()) {
+        return Err(EvalError::new(format!(
+            "{FAILED}IPv4-mapped IPv6 address {} is not allowed",
+            quoted(text)
+        )));
     }
-    parse_ip(address)?;
-    text.parse().map_err(|_| wrong())
+    Ok(prefix)
+}
+
+/// As Go's `netip.ParsePrefix`.
+fn read_prefix(text: &str) -> Result<ipnet::IpNet, std::string::String> {
+    let quoted = apimachinery::field::quote;
+    let (address, bits) = text.rsplit_once('/').ok_or("no '/'")?;
+    if address.contains('%') {
+        return Err("IPv6 zones cannot be present in a prefix".to_owned());
+    }
+    let parsed: IpAddr = address
+        .parse()
+        .map_err(|_| format!("ParseAddr({}): unable to parse IP", quoted(address)))?;
+    let number = bits
+        .parse::<u32>()
+        .ok()
+        .filter(|_| bits.len() == 1 || bits.starts_with(|c: char| ('1'..='9').contains(&c)))
+        .ok_or_else(|| format!("bad bits after slash: {}", quoted(bits)))?;
+    u8::try_from(number)
+        .ok()
+        .and_then(|number| ipnet::IpNet::new(parsed, number).ok())
+        .ok_or_else(|| "prefix length out of range".to_owned())
 }
 
 fn ip_test<'a>(args: &[Value<'a>], test: fn(&IpAddr) -> bool) -> Answer<'a> {
@@ -182,9 +218,12 @@ pub(super) static FUNCTIONS: &[(&str, Overload)] = &[
         }),
     ),
     ("containsIP", method("", &[CIDR, IP], Bool, contains_ip)),
-    ("containsIP", method("", &[CIDR, String], Bool, contains_ip)),
+    ("containsIP", method("text", &[CIDR, String], Bool, contains_ip)),
     ("containsCIDR", method("", &[CIDR, CIDR], Bool, contains_cidr)),
-    ("containsCIDR", method("", &[CIDR, String], Bool, contains_cidr)),
+    (
+        "containsCIDR",
+        method("text", &[CIDR, String], Bool, contains_cidr),
+    ),
     (
         "ip",
         method("cidr_ip", &[CIDR], IP, |_, args| {

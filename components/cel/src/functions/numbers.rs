@@ -12,7 +12,8 @@ fn overflow(what: &'static str) -> EvalError {
         "int" => "integer overflow",
         "uint" => "unsigned integer overflow",
         "timestamp" => "timestamp overflow",
-        _ => "duration overflow",
+        // Durations are integers.
+        _ => "integer overflow",
     })
 }
 
@@ -219,7 +220,7 @@ static OTHERS: [Row; 15] = [
 ];
 
 /// A duration has to fit 64 bits of nanoseconds.
-fn bounded<'a>(duration: Option<jiff::SignedDuration>) -> Result<Value<'a>, EvalError> {
+pub(super) fn bounded<'a>(duration: Option<jiff::SignedDuration>) -> Result<Value<'a>, EvalError> {
     duration
         .filter(|duration| i64::try_from(duration.as_nanos()).is_ok())
         .map(Value::Duration)
@@ -231,7 +232,7 @@ fn shifted<'a>(time: &Value<'a>, by: &Value<'a>, sign: i32) -> Result<Value<'a>,
         return Err(no_such_overload());
     };
     let by = if sign < 0 { by.checked_neg() } else { Some(*by) };
-    by.and_then(|by| time.checked_add(by).ok())
+    by.and_then(|by| time.checked_add(by))
         .map(Value::Timestamp)
         .ok_or_else(|| overflow("timestamp"))
 }

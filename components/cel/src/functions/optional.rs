@@ -7,6 +7,9 @@ use Sig::{A, Bool};
 const OPTIONAL: Sig = Sig::Optional(&A);
 const LIST: Sig = Sig::List(&A);
 
+/// Marks what gives the optional value itself, not what is in it.
+pub(crate) const OR: &str = "or";
+
 fn is_zero(value: &Value<'_>) -> bool {
     match value {
         Value::Null | Value::Optional(None) => true,
@@ -53,7 +56,7 @@ pub(super) static FUNCTIONS: &[(&str, Overload)] = &[
     ),
     (
         "or",
-        method("", &[OPTIONAL, OPTIONAL], OPTIONAL, |_, args| {
+        method(OR, &[OPTIONAL, OPTIONAL], OPTIONAL, |_, args| {
             Ok(match &args[0] {
                 Value::Optional(None) => args[1].clone(),
                 some => some.clone(),

@@ -77,9 +77,17 @@ fn matches<'a>(scratch: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Result<Valu
 
 fn find<'a>(scratch: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Result<Value<'a>, EvalError> {
     let (text, pattern) = texts(args)?;
-    scratch.regexes.with(pattern, |regex| {
-        Value::text(regex.find(text).map_or("", |found| found.as_str()))
-    })
+    scratch
+        .regexes
+        .with(pattern, |regex| {
+            Value::text(regex.find(text).map_or("", |found| found.as_str()))
+        })
+        .map_err(illegal)
+}
+
+/// Only Kubernetes' own functions say what is wrong.
+fn illegal(error: EvalError) -> EvalError {
+    EvalError::new(format!("Illegal regex: {error}"))
 }
 
 fn find_all<'a>(scratch: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Result<Value<'a>, EvalError> {
@@ -88,10 +96,13 @@ fn find_all<'a>(scratch: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Result<Val
         Some(Value::Int(limit)) => usize::try_from(*limit).unwrap_or(usize::MAX),
         _ => usize::MAX,
     };
-    scratch.regexes.with(pattern, |regex| {
-        let found = regex.find_iter(text).take(limit);
-        Value::list(found.map(|found| Value::text(found.as_str())).collect())
-    })
+    scratch
+        .regexes
+        .with(pattern, |regex| {
+            let found = regex.find_iter(text).take(limit);
+            Value::list(found.map(|found| Value::text(found.as_str())).collect())
+        })
+        .map_err(illegal)
 }
 
 const TEXTS: Sig = Sig::List(&String);

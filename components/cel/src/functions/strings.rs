@@ -45,38 +45,34 @@ fn char_at<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
     }
 }
 
+/// An empty part is found wherever it is looked for; beyond the end there is nothing else.
 fn index_of<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
     let (whole, part) = (text(args, 0)?, text(args, 1)?);
     let from = if args.len() > 2 { number(args, 2)? } else { 0 };
-    let start = usize::try_from(from).map_err(|_| out_of_range(from))?;
-    let chars: Vec<char> = whole.chars().collect();
-    if start > chars.len() {
-        return Err(out_of_range(from));
-    }
-    let part: Vec<char> = part.chars().collect();
     if part.is_empty() {
         return Ok(Value::Int(from));
     }
-    let found = chars[start..]
-        .windows(part.len())
-        .position(|window| window == part);
+    let start = usize::try_from(from).map_err(|_| out_of_range(from))?;
+    let chars: Vec<char> = whole.chars().collect();
+    let part: Vec<char> = part.chars().collect();
+    let found = chars
+        .get(start..)
+        .and_then(|rest| rest.windows(part.len()).position(|window| window == part));
     Ok(Value::Int(found.map_or(-1, |found| (found + start) as i64)))
 }
 
 fn last_index_of<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
     let chars: Vec<char> = text(args, 0)?.chars().collect();
     let part: Vec<char> = text(args, 1)?.chars().collect();
-    let last = if args.len() > 2 {
-        number(args, 2)?
-    } else {
-        chars.len() as i64
-    };
-    let end = usize::try_from(last).map_err(|_| out_of_range(last))?;
-    if end > chars.len() {
-        return Err(out_of_range(last));
-    }
+    let length = chars.len() as i64;
+    let given = (args.len() > 2).then(|| number(args, 2)).transpose()?;
     if part.is_empty() {
-        return Ok(Value::Int(last));
+        return Ok(Value::Int(given.unwrap_or(length)));
+    }
+    let last = given.unwrap_or(length - 1);
+    let end = usize::try_from(last).map_err(|_| out_of_range(last))?;
+    if end >= chars.len() {
+        return Ok(Value::Int(-1));
     }
     let found = chars
         .windows(part.len())
@@ -91,16 +87,15 @@ fn substring<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
     let length = whole.chars().count() as i64;
     let start = number(args, 1)?;
     let end = if args.len() > 2 { number(args, 2)? } else { length };
-    if start < 0 || start > length {
-        return Err(out_of_range(start));
-    }
-    if end < 0 || end > length {
-        return Err(out_of_range(end));
-    }
-    if start > end {
+    if args.len() > 2 && start > end {
         return Err(EvalError::new(format!(
             "invalid substring range. start: {start}, end: {end}"
         )));
+    }
+    for at in [start, end] {
+        if at < 0 || at > length {
+            return Err(out_of_range(at));
+        }
     }
     let part: Owned = whole
         .chars()
@@ -165,7 +160,11 @@ fn join<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
         if index > 0 {
             out.push_str(separator);
         }
-        out.push_str(item.as_str().ok_or_else(no_such_overload)?);
+        let text = item.as_str().ok_or_else(|| {
+            let item = super::printf::plain(&item);
+            EvalError::new(format!("join: invalid input: {item}"))
+        })?;
+        out.push_str(text);
         if out.len() > MAX_MADE {
             return Err(too_long());
         }

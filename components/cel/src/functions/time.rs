@@ -3,34 +3,41 @@ use super::{Overload, Sig, method, no_such_overload};
 use crate::evaluate::EvalError;
 use crate::value::Value;
 use Sig::{Duration, Int, Timestamp};
-use jiff::Zoned;
+use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 
 fn zone(name: &str) -> Result<TimeZone, EvalError> {
     if matches!(name, "" | "UTC") {
         return Ok(TimeZone::UTC);
     }
-    let offset = || {
-        let (sign, rest) = match name.strip_prefix('-') {
-            Some(rest) => (-1, rest),
-            None => (1, name.strip_prefix('+').unwrap_or(name)),
-        };
-        let (hours, minutes) = rest.split_once(':')?;
-        let seconds = hours.parse::<i32>().ok()? * 3600 + minutes.parse::<i32>().ok()? * 60;
-        Offset::from_seconds(sign * seconds).ok()
+    let Some((hours, minutes)) = name.split_once(':') else {
+        return TimeZone::get(name).map_err(|_| EvalError::new(format!("unknown time zone {name}")));
     };
-    match offset() {
-        Some(offset) => Ok(TimeZone::fixed(offset)),
-        None => TimeZone::get(name).map_err(|_| EvalError::new(format!("unknown time zone {name}"))),
-    }
+    let number = |text: &str| {
+        text.parse::<i32>().map_err(|_| {
+            let text = apimachinery::field::quote(text);
+            EvalError::new(format!("strconv.Atoi: parsing {text}: invalid syntax"))
+        })
+    };
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    let minutes = if name.starts_with('-') { -minutes } else { minutes };
+    let seconds = hours
+        .saturating_mul(3600)
+        .saturating_add(minutes.saturating_mul(60));
+    Offset::from_seconds(seconds)
+        .map(TimeZone::fixed)
+        .map_err(|_| EvalError::new(format!("unknown time zone {name}")))
 }
 
-fn part<'a>(args: &[Value<'a>], read: fn(&Zoned) -> i64) -> Result<Value<'a>, EvalError> {
+fn part<'a>(args: &[Value<'a>], read: fn(&DateTime) -> i64) -> Result<Value<'a>, EvalError> {
     let Value::Timestamp(time) = args[0] else {
         return Err(no_such_overload());
     };
     let zone = zone(args.get(1).and_then(Value::as_str).unwrap_or(""))?;
-    Ok(Value::Int(read(&time.to_zoned(zone))))
+    let local = time
+        .in_zone(&zone)
+        .ok_or_else(|| EvalError::new("timestamp overflow"))?;
+    Ok(Value::Int(read(&local)))
 }
 
 fn total<'a>(args: &[Value<'a>], nanos: i128) -> Result<Value<'a>, EvalError> {

@@ -3,6 +3,8 @@ use super::{Comprehension, Expr, ExprKind, Issue, Literal};
 
 /// The variable that loops gather their result in. Not a name that can be written.
 pub(crate) const ACCUMULATOR: &str = "@result";
+/// Its former name, which could be written and is still kept free.
+const WRITTEN_ACCUMULATOR: &str = "__result__";
 
 /// A call, or what it stands for.
 pub(super) fn expand(
@@ -16,7 +18,8 @@ pub(super) fn expand(
         ("all" | "exists" | "exists_one" | "existsOne" | "filter" | "map", true, 2)
         | ("map", true, 3)
         | (
-            "all" | "exists" | "existsOne" | "transformList" | "transformMap" | "transformMapEntry",
+            "all" | "exists" | "exists_one" | "existsOne" | "transformList" | "transformMap"
+            | "transformMapEntry",
             true,
             3,
         )
@@ -69,13 +72,20 @@ fn has(at: u32, args: Vec<Expr>) -> Result<Expr, Issue> {
     }
 }
 
-fn variable(expr: &Expr) -> Result<String, Issue> {
-    match &expr.kind {
-        ExprKind::Ident(name) if !name.starts_with('.') => Ok(name.clone()),
-        _ => Err(Issue {
+/// The name of a loop's variable, which may not be that of its result.
+fn variable(expr: &Expr, otherwise: &str) -> Result<String, Issue> {
+    let wrong = |why: &str| {
+        Err(Issue {
             at: Some(expr.at),
-            message: "argument must be a simple name".into(),
-        }),
+            message: why.to_owned(),
+        })
+    };
+    match &expr.kind {
+        ExprKind::Ident(name) if name == WRITTEN_ACCUMULATOR => {
+            wrong("iteration variable overwrites accumulator variable")
+        }
+        ExprKind::Ident(name) if !name.starts_with('.') => Ok(name.clone()),
+        _ => wrong(otherwise),
     }
 }
 
@@ -93,8 +103,24 @@ fn looped(at: u32, range: Expr, function: &str, args: Vec<Expr>) -> Result<Expr,
             message: "missing argument".into(),
         })
     };
-    let first = variable(&next()?)?;
-    let second = if double { Some(variable(&next()?)?) } else { None };
+    let simple = match function {
+        "map" | "filter" => "argument is not an identifier",
+        _ => "argument must be a simple name",
+    };
+    let first = variable(&next()?, simple)?;
+    let second = if double {
+        let second = next()?;
+        let name = variable(&second, simple)?;
+        if name == first {
+            return Err(Issue {
+                at: Some(second.at),
+                message: format!("duplicate variable name: {name}"),
+            });
+        }
+        Some(name)
+    } else {
+        None
+    };
     let body = next()?;
     let transform = next().ok();
     let accumulator = || Expr::ident(at, ACCUMULATOR);
@@ -265,7 +291,10 @@ fn optional(at: u32, target: Expr, function: &str, args: Vec<Expr>) -> Result<Ex
             message: "missing argument".into(),
         });
     };
-    let name = variable(&name)?;
+    let name = variable(
+        &name,
+        &format!("{function}() variable name must be a simple identifier"),
+    )?;
     let method = |target: Expr, function: &str| {
         Expr::new(
             at,

@@ -1,6 +1,6 @@
 //! Tokens to a syntax tree, with macros expanded.
 use super::lexer::{Spanned, Token, tokens};
-use super::{Expr, ExprKind, Issue, Literal, macros};
+use super::{Expr, ExprKind, Initializer, Issue, Literal, macros};
 
 /// Most levels of a tree. Upstream's limit.
 const MAX_DEPTH: usize = 250;
@@ -370,8 +370,14 @@ impl Parser {
         while !self.take("}") {
             let optional = self.take("?");
             let field = self.field_name()?;
+            let at = self.peek().at;
             self.expect(":")?;
-            fields.push((field, self.expression()?, optional));
+            fields.push(Initializer {
+                at,
+                field,
+                value: self.expression()?,
+                optional,
+            });
             if !self.take(",") {
                 self.expect("}")?;
                 break;

@@ -1,4 +1,5 @@
 use super::{Text, Value};
+use crate::instant::Instant;
 use crate::types::{Decl, Shape};
 use serde_json::Value as Json;
 
@@ -38,16 +39,25 @@ fn from_text<'a>(text: &'a str, shape: &Shape) -> Value<'a> {
 }
 
 /// A date-time, or a date alone.
-fn time(text: &str) -> Option<jiff::Timestamp> {
-    if let Ok(date) = text.parse::<jiff::civil::Date>()
-        && text.len() == 10
-    {
-        return date
-            .to_zoned(jiff::tz::TimeZone::UTC)
-            .ok()
-            .map(|zoned| zoned.timestamp());
+fn time(text: &str) -> Option<Instant> {
+    if text.parse::<jiff::civil::Date>().is_ok() && text.len() == 10 {
+        return Instant::parse(&format!("{text}T00:00:00Z")).ok().flatten();
     }
-    text.parse().ok()
+    match Instant::parse(text) {
+        Ok(time) => time,
+        // Other forms of a date-time.
+        Err(_) => text.parse().ok().map(jiff::Timestamp::into),
+    }
+}
+
+/// A number without a fraction is written as Go writes it, like an integer.
+fn from_double(number: f64) -> Option<Json> {
+    // Beyond these not every integer is a double, and Go's texts have exponents further on.
+    const WHOLE: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() <= WHOLE {
+        return Some(Json::from(number as i64));
+    }
+    serde_json::Number::from_f64(number).map(Json::Number)
 }
 
 impl Value<'_> {
@@ -58,13 +68,13 @@ impl Value<'_> {
             Self::Bool(truth) => Json::from(*truth),
             Self::Int(number) => Json::from(*number),
             Self::Uint(number) => Json::from(*number),
-            Self::Double(number) => serde_json::Number::from_f64(*number).map(Json::Number)?,
+            Self::Double(number) => from_double(*number)?,
             Self::String(text) => Json::from(text.as_str()),
             Self::Bytes(bytes) => {
                 use base64::Engine;
                 Json::from(base64::engine::general_purpose::STANDARD.encode(bytes))
             }
-            Self::Timestamp(time) => Json::from(crate::time::format_timestamp(*time)),
+            Self::Timestamp(time) => Json::from(time.to_string()),
             Self::Duration(duration) => Json::from(crate::time::format_duration(*duration)),
             Self::List(items) => Json::Array(items.iter().map(Value::to_json).collect::<Option<_>>()?),
             Self::Map(map) => {

@@ -19,7 +19,8 @@ pub struct Inputs<'a> {
     pub request: &'a Value,
     pub namespace: Option<&'a Value>,
     pub params: Option<&'a Value>,
-    pub rights: &'a Rights<'a>,
+    /// `None` where an expression has no `authorizer`, even if it compiles with one.
+    pub rights: Option<&'a Rights<'a>>,
 }
 
 static NULL: Value = Value::Null;
@@ -44,12 +45,14 @@ impl<'a> Inputs<'a> {
                 set(name, from_json(data.unwrap_or(&NULL), decl));
             }
         }
-        set("authorizer", cel::authorizer(self.rights));
-        let resource = AuthorizerState::resource(self.rights, self.rights.resource.clone());
-        set(
-            "authorizer.requestResource",
-            cel::Value::Opaque(Opaque::Authorizer(Arc::new(resource))),
-        );
+        if let Some(rights) = self.rights {
+            set("authorizer", cel::authorizer(rights));
+            let resource = AuthorizerState::resource(rights, rights.resource.clone());
+            set(
+                "authorizer.requestResource",
+                cel::Value::Opaque(Opaque::Authorizer(Arc::new(resource))),
+            );
+        }
         values
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod annotations;
 pub mod call;
+pub mod decode;
 pub mod hook;
 pub mod mutating;
 pub mod reinvocation;

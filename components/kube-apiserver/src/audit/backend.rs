@@ -92,7 +92,7 @@ async fn post(endpoint: &Endpoint, backoff: Duration, events: &[Value]) -> Resul
     let body = bytes::Bytes::from(list.to_string());
     let mut pause = backoff;
     for attempt in 1..=ATTEMPTS {
-        match endpoint.post(body.clone(), TIMEOUT).await {
+        match endpoint.deliver(body.clone(), TIMEOUT).await {
             Ok(_) => return Ok(()),
             // Whatever the webhook says: hardly any reason justifies losing events.
             Err(error) if attempt == ATTEMPTS => return Err(error),

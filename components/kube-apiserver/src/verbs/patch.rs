@@ -14,7 +14,7 @@ use apimachinery::decode::Unchanged;
 use apimachinery::field::{BadValue, Error, Path};
 use apimachinery::managed_fields::Compact;
 use apimachinery::patch::{self, PatchError};
-use apimachinery::{ApiError, GroupVersion, GroupVersionKind, Reason, decode, json, meta};
+use apimachinery::{ApiError, GroupVersionKind, Reason, decode, json, meta};
 use http::StatusCode;
 use serde_json::{Map, Value};
 
@@ -173,7 +173,8 @@ fn patched(
     let mut new = change(row, old, form, body).map_err(|error| refusal(form, error))?;
     // A strategic patch is made to the type and can't change which it is.
     if form != Form::Strategic && row.custom.is_none() {
-        read_type(server, row, &mut new).map_err(|error| unfit(shown(row, old, form, body), &error))?;
+        kinds::said::read(&server.registry.load(), row, &row.gvk, &mut new)
+            .map_err(|error| unfit(shown(row, old, form, body), &error.to_string()))?;
     }
     if row.custom.is_some() && meta::kind(&new).is_empty() {
         let text = new.to_whole().to_string();
@@ -212,39 +213,6 @@ fn patched(
         object: new,
         unchanged,
     })
-}
-
-/// A patched object of a built-in kind is read as what it says it is: it may be another version of the kind.
-fn read_type(server: &Server, row: &Resource, new: &mut Value) -> Result<(), String> {
-    let or = |said: &str, own: String| if said.is_empty() { own } else { said.to_owned() };
-    let kind = or(meta::kind(new), row.gvk.kind.clone());
-    let version = or(meta::api_version(new), row.gvk.api_version());
-    if kind == row.gvk.kind && version == row.gvk.api_version() {
-        return Ok(());
-    }
-    let registry = server.registry.load();
-    let said = GroupVersion::parse(&version).map(|version| version.kind(kind.as_str()));
-    let Some(known) = said
-        .ok()
-        .and_then(|said| registry.kind(&said))
-        .filter(|known| known.custom.is_none())
-    else {
-        return Err(format!(
-            "no kind {kind:?} is registered for version {version:?} in scheme \"pkg/api/legacyscheme/scheme.go:30\""
-        ));
-    };
-    if kind != row.gvk.kind || known.gvk.group != row.gvk.group {
-        let group = row.gvk.group.split('.').next().filter(|group| !group.is_empty());
-        return Err(format!(
-            "converting ({}.{kind}) to ({}.{}): unknown conversion",
-            known.gvk.version,
-            group.unwrap_or("core"),
-            row.gvk.kind
-        ));
-    }
-    let stored = kinds::to_storage(known, new.take()).map_err(|error| error.to_string())?;
-    *new = kinds::to_version(row, stored).map_err(|error| error.to_string())?;
-    Ok(())
 }
 
 /// The answer to a patch that can't be made.

@@ -51,9 +51,42 @@ impl CallError {
     }
 }
 
-/// The body of a successful answer. The length of any answer's is in `length` afterwards.
-pub async fn read(response: Response<Incoming>, length: &mut Option<usize>) -> Result<Bytes, CallError> {
+/// A successful answer.
+#[derive(Debug)]
+pub struct Reply {
+    status: StatusCode,
+    content_type: String,
+    body: Bytes,
+}
+
+impl Reply {
+    /// What it says.
+    pub fn body(self) -> Result<Bytes, CallError> {
+        if !self.body.is_empty() {
+            return Ok(self.body);
+        }
+        let content_type = match self.content_type.as_str() {
+            "" => "application/json",
+            given => given,
+        };
+        Err(CallError::Transport {
+            message: format!(
+                "0-length response with status code: {} and content type: {content_type}",
+                self.status.as_u16()
+            ),
+            broke_off: false,
+        })
+    }
+}
+
+/// Reads a successful answer. The length of any answer is in `length` afterwards.
+pub async fn read(response: Response<Incoming>, length: &mut Option<usize>) -> Result<Reply, CallError> {
     let status = response.status();
+    let content_type = response.headers().get(http::header::CONTENT_TYPE);
+    let content_type = content_type
+        .and_then(|given| given.to_str().ok())
+        .unwrap_or("")
+        .to_owned();
     let pause = response.headers().get(http::header::RETRY_AFTER);
     let pause = pause.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
     let body = Limited::new(response.into_body(), MAX_ANSWER)
@@ -73,7 +106,11 @@ pub async fn read(response: Response<Incoming>, length: &mut Option<usize>) -> R
         .to_bytes();
     *length = Some(body.len());
     if status.is_success() {
-        return Ok(body);
+        return Ok(Reply {
+            status,
+            content_type,
+            body,
+        });
     }
     let told = serde_json::from_slice::<serde_json::Value>(&body)
         .ok()

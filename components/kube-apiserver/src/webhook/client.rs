@@ -1,6 +1,6 @@
 //! Clients with pooled connections, and endpoints that use them.
 
-use super::answer::{self, CallError};
+use super::answer::{self, CallError, Reply};
 use super::connection::{DialError, Dialed, Dialer};
 use super::credentials::Credentials;
 use super::place::Place;
@@ -20,6 +20,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use opentelemetry::KeyValue;
 use parking_lot::Mutex;
+use std::error::Error;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -143,9 +144,14 @@ impl Endpoint {
         &self.place
     }
 
-    /// Posts a JSON document and gives the body of a successful answer. The webhook is told the timeout in whole
-    /// seconds as a parameter, rounded up. Redirects are answers like any other failure.
+    /// Posts a JSON document and gives the body of a successful answer, which has to have one.
     pub async fn post(&self, body: Bytes, timeout: Duration) -> Result<Bytes, CallError> {
+        self.deliver(body, timeout).await?.body()
+    }
+
+    /// Posts a JSON document. The webhook is told the timeout in whole seconds as a parameter, rounded up. Redirects are
+    /// answers like any other failure.
+    pub async fn deliver(&self, body: Bytes, timeout: Duration) -> Result<Reply, CallError> {
         let told = timeout.as_secs() + u64::from(timeout.subsec_nanos() > 0);
         let url = self.place.with_parameter("timeout", &go_duration(told));
         let failed = |why: &str, broke_off: bool| CallError::Transport {
@@ -165,7 +171,7 @@ impl Endpoint {
                 .pool
                 .request(request)
                 .await
-                .map_err(|error| failed(&root_cause(&error), !error.is_connect()))?;
+                .map_err(|error| failed(&why(&error), !error.is_connect()))?;
             let status = response.status().as_u16();
             code = Some(status);
             if let Some(weakness) = response.extensions().get::<Weakness>() {
@@ -233,6 +239,18 @@ fn go_duration(seconds: u64) -> String {
     } else {
         format!("{minutes}m{rest}s")
     }
+}
+
+/// Why a request got no answer, in Go's words.
+fn why(error: &hyper_util::client::legacy::Error) -> String {
+    let hung_up = error
+        .source()
+        .and_then(|source| source.downcast_ref::<hyper::Error>())
+        .is_some_and(hyper::Error::is_incomplete_message);
+    if hung_up {
+        return "EOF".to_owned();
+    }
+    root_cause(error)
 }
 
 /// The innermost error says what happened; those around it only that something did.

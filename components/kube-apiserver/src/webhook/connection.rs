@@ -1,5 +1,6 @@
 //! Dialing a webhook: to the service's endpoints or the URL's host, then TLS unless there is none.
 
+use super::opening::{InPlain, Opening};
 use super::place::Service;
 use super::resolver::Resolver;
 use super::trust;
@@ -71,10 +72,17 @@ impl Dialer {
         let name = self.server_name.as_deref().unwrap_or(host);
         let server_name =
             ServerName::try_from(name.to_owned()).map_err(|error| DialError(error.to_string()))?;
+        let in_plain = InPlain::default();
         let stream = TlsConnector::from(Arc::clone(tls))
-            .connect(server_name, stream)
+            .connect(server_name, Opening::new(stream, Arc::clone(&in_plain)))
             .await
-            .map_err(|error| DialError(self.handshake_failure(&error)))?;
+            .map_err(|error| {
+                DialError(if in_plain.get() == Some(&true) {
+                    "http: server gave HTTP response to HTTPS client".to_owned()
+                } else {
+                    self.handshake_failure(&error)
+                })
+            })?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let weakness = Weakness::of_chain(self.callee, chain);
         Ok(Dialed {
@@ -110,18 +118,48 @@ fn service_of(host: &str, port: u16) -> Option<Service> {
     })
 }
 
+/// The address of a host that takes the connection; otherwise what the first one says.
+async fn connect_to(host: &str, port: u16) -> Result<TcpStream, DialError> {
+    let addresses = tokio::net::lookup_host((host, port))
+        .await
+        .map_err(|error| DialError(format!("dial tcp: lookup {host}: {}", lookup_text(&error))))?;
+    let mut first = None;
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => {
+                first.get_or_insert_with(|| DialError(format!("dial tcp {address}: {}", go_text(&error))));
+            }
+        }
+    }
+    Err(first.unwrap_or_else(|| DialError(format!("dial tcp: lookup {host}: no such host"))))
+}
+
+/// Why a name has no address, in Go's words.
+fn lookup_text(error: &io::Error) -> String {
+    // The resolver's errors have no kinds of their own.
+    let text = error.to_string();
+    if text.contains("Temporary failure") {
+        "server misbehaving".to_owned()
+    } else if text.contains("not known") || text.contains("No address") {
+        "no such host".to_owned()
+    } else {
+        text
+    }
+}
+
 /// The first address that takes the connection.
 async fn connect(addresses: &[(String, u16)]) -> Result<TcpStream, DialError> {
     let mut last = DialError("there is no address".to_owned());
     for (host, port) in addresses {
-        match TcpStream::connect((host.as_str(), *port)).await {
+        match connect_to(host, *port).await {
             Ok(tcp) => {
                 // A request is one small write that should leave at once.
                 tcp.set_nodelay(true)
                     .map_err(|error| DialError(error.to_string()))?;
                 return Ok(tcp);
             }
-            Err(error) => last = DialError(format!("dial tcp {}: {}", joined(host, *port), go_text(&error))),
+            Err(error) => last = error,
         }
     }
     Err(last)
@@ -163,7 +201,7 @@ type Plain = Either<TcpStream, Box<dyn Stream>>;
 
 /// A connection that tells the pool whether it speaks HTTP/2, and each answer's reader of its [`Weakness`].
 pub struct Dialed {
-    stream: TokioIo<Either<Abrupt<TlsStream<Plain>>, Plain>>,
+    stream: TokioIo<Either<Abrupt<TlsStream<Opening<Plain>>>, Plain>>,
     pub weakness: Option<Weakness>,
 }
 
@@ -235,6 +273,21 @@ mod tests {
         assert_eq!((service.name.as_str(), service.namespace.as_str()), ("a", "b"));
         assert_eq!(service_of("a.example", 443), None);
         assert_eq!(service_of("svc", 443), None);
+    }
+
+    #[tokio::test]
+    async fn a_name_without_addresses_reads_as_upstreams() {
+        let unknown = connect(&[("nothing.invalid".to_owned(), 443)]).await.unwrap_err();
+        let text = unknown.to_string();
+        // Where no resolver answers, the name is not known to be unknown.
+        assert!(
+            [
+                "dial tcp: lookup nothing.invalid: no such host",
+                "dial tcp: lookup nothing.invalid: server misbehaving",
+            ]
+            .contains(&text.as_str()),
+            "{text}"
+        );
     }
 
     #[tokio::test]

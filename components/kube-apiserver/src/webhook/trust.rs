@@ -2,7 +2,7 @@
 
 use super::credentials::Credentials;
 use crate::serving::certificates::provider;
-use rustls::{CertificateError, ClientConfig, Error};
+use rustls::{CertificateError, ClientConfig, Error, InvalidMessage};
 use std::sync::{Arc, OnceLock};
 use x509::{Roots, ServerVerifier, VerifyError};
 
@@ -65,6 +65,9 @@ pub fn explain(error: &Error) -> String {
             "x509: the server has not the key of its certificate".to_owned()
         }
         (None, Error::InvalidCertificate(other)) => format!("x509: {other}"),
+        (None, Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            return "tls: first record does not look like a TLS handshake".to_owned();
+        }
         (None, other) => return format!("tls: {other}"),
     };
     format!("tls: failed to verify certificate: {why}")

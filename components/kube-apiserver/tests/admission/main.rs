@@ -3,6 +3,8 @@
 
 mod bench;
 mod field_sets;
+mod identity;
+mod mutations;
 mod optional;
 mod plugins;
 mod policies;

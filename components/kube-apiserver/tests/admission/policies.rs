@@ -4,7 +4,7 @@ use crate::bench::{Bench, CONFIGURATIONS, MAPS};
 use serde_json::{Value, json};
 use testkit::webhook::{Answer, Seen};
 
-fn answer(seen: &Seen) -> Answer {
+pub fn answer(seen: &Seen) -> Answer {
     let uid = &seen.body["request"]["uid"];
     Answer::ok(
         json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": {
@@ -13,12 +13,18 @@ fn answer(seen: &Seen) -> Answer {
     )
 }
 
-fn maps() -> Value {
+pub fn maps() -> Value {
     json!({"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE", "UPDATE"]}]})
 }
 
 impl Bench {
     async fn policy(&self, kind: &str, name: &str, spec: Value, binding: Value) {
+        self.bound(kind, name, spec, binding).await;
+        self.acts(name).await;
+    }
+
+    /// A policy with a binding, of the same name.
+    pub async fn bound(&self, kind: &str, name: &str, spec: Value, binding: Value) {
         let object = |kind: &str, spec: &Value| json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec});
         let plural = kind.to_lowercase().replace("policy", "policies");
         let (code, body, _) = self
@@ -33,15 +39,18 @@ impl Bench {
             .post(&format!("{CONFIGURATIONS}/{plural}"), &object(&kind, &binding))
             .await;
         assert_eq!(code, 201, "{body}");
+    }
+
+    /// Waits until a policy made after this one acts.
+    pub async fn acts(&self, name: &str) {
         self.settled(name).await;
         // Webhooks and policies are read side by side.
-        tokio::time::timeout(std::time::Duration::from_secs(10), self.acts(name))
+        tokio::time::timeout(std::time::Duration::from_secs(10), self.probed(name))
             .await
             .unwrap();
     }
 
-    /// Waits until a policy made after this one acts.
-    async fn acts(&self, name: &str) {
+    async fn probed(&self, name: &str) {
         let probe = format!("zz-probe-{name}");
         let spec = json!({"matchConstraints": maps(), "validations": [{"expression": format!("object.metadata.name != '{probe}'")}]});
         let object = |kind: &str, spec: Value| json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": probe}, "spec": spec});
@@ -237,7 +246,7 @@ async fn mutations_by_patch_and_by_configuration() {
         .policy("MutatingAdmissionPolicy", "bad.example.com", spec, json!({}))
         .await;
     let (code, status, _) = bench.post(MAPS, &map("bad", json!({"a": "b"}))).await;
-    assert_eq!((code, &status["reason"]), (403, &json!("Forbidden")));
+    assert_eq!((code, &status["reason"]), (403, &json!("Invalid")));
     assert!(
         status["message"].as_str().unwrap().starts_with(
             "policy 'bad.example.com' with binding 'bad.example.com' denied request: JSON Patch:"

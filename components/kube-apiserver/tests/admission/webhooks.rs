@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::time::Duration;
 use testkit::webhook::{Answer, Seen};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn map(name: &str, data: Value) -> Value {
     json!({"metadata": {"name": name}, "data": data})
@@ -54,6 +55,15 @@ fn answer(seen: &Seen) -> Answer {
             code: 500,
             ..Answer::ok(json!("broken"))
         },
+        "/empty" => Answer {
+            text: Some(String::new()),
+            ..Answer::ok(json!({}))
+        },
+        "/page" => Answer {
+            text: Some("<html></html>".to_owned()),
+            ..Answer::ok(json!({}))
+        },
+        "/pod" => Answer::ok(json!({"kind": "Pod", "apiVersion": "v1"})),
         "/mismatch" => Answer::ok(
             json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": {"uid": "other", "allowed": true}}),
         ),
@@ -208,6 +218,23 @@ async fn refusals_warnings_and_what_a_review_carries() {
     );
 }
 
+/// A server that says the same to everybody who says something, and hangs up.
+async fn speaker(text: &'static [u8]) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut hello = [0; 4096];
+            if stream.read(&mut hello).await.is_ok() {
+                // The other end may be gone.
+                let _ = stream.write_all(text).await;
+                let _ = stream.shutdown().await;
+            }
+        }
+    });
+    port
+}
+
 #[tokio::test]
 async fn failures_follow_the_policy() {
     let bench = Bench::start(answer).await;
@@ -216,6 +243,19 @@ async fn failures_follow_the_policy() {
         more["objectSelector"] = json!({"matchLabels": {"case": name}});
         bench.hook(&format!("{name}.example.com"), path, more)
     };
+    let at = |name: &str, port: u16| {
+        let url = format!("https://127.0.0.1:{port}/");
+        let mut hook = case(name, "/ok", json!({}));
+        hook["clientConfig"]["url"] = json!(url);
+        hook
+    };
+    let plain = speaker(b"HTTP/1.1 400 Bad Request\r\n\r\nno TLS here").await;
+    let silent = speaker(b"").await;
+    let nobody = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let refused = format!("dial tcp 127.0.0.1:{nobody}: connect: connection refused");
     let mut stranger = case("stranger", "/ok", json!({}));
     stranger["clientConfig"] = json!({"url": bench.webhook.url("/ok")});
     let hooks = vec![
@@ -227,6 +267,12 @@ async fn failures_follow_the_policy() {
         ),
         case("broken", "/broken", json!({})),
         case("mismatch", "/mismatch", json!({})),
+        case("empty", "/empty", json!({})),
+        case("page", "/page", json!({})),
+        case("pod", "/pod", json!({})),
+        at("plain", plain),
+        at("silent", silent),
+        at("nobody", nobody),
         stranger,
     ];
     bench
@@ -252,6 +298,21 @@ async fn failures_follow_the_policy() {
             "mismatch",
             "received invalid webhook response: expected response.uid=",
         ),
+        (
+            "empty",
+            "failed to call webhook: 0-length response with status code: 200 and content type: application/json",
+        ),
+        (
+            "page",
+            "failed to call webhook: couldn't get version/kind; json parse error: json: cannot unmarshal string into Go value of type struct {",
+        ),
+        (
+            "pod",
+            "failed to call webhook: no kind \"Pod\" is registered for version \"v1\" in scheme",
+        ),
+        ("plain", ": http: server gave HTTP response to HTTPS client"),
+        ("silent", ": EOF"),
+        ("nobody", refused.as_str()),
         ("stranger", "x509: certificate signed by unknown authority"),
     ] {
         let (code, status, _) = bench.post(MAPS, &labelled(case)).await;

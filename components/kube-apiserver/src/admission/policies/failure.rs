@@ -11,7 +11,7 @@ pub struct Denial {
     /// `None` when the policy itself can't be used.
     pub binding: Option<String>,
     pub message: String,
-    /// Empty is Invalid.
+    /// Where it is empty: of a validation Invalid, of a mutating policy Forbidden.
     pub reason: String,
 }
 
@@ -72,5 +72,9 @@ pub fn failed(attributes: &Attributes<'_>, denials: &[Denial]) -> ApiError {
     let texts: Vec<String> = denials.iter().map(|denial| denial.text("")).collect();
     let first = texts.first().cloned().unwrap_or_default();
     let causes = texts.into_iter().map(cause).collect();
-    ApiError::new(403, Reason::Forbidden, first, Some(details(attributes, causes)))
+    let reason = match denials.first().map(|denial| denial.reason.as_str()) {
+        Some("Invalid") => Reason::Invalid,
+        _ => Reason::Forbidden,
+    };
+    ApiError::new(403, reason, first, Some(details(attributes, causes)))
 }

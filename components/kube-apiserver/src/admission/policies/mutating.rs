@@ -1,6 +1,6 @@
 //! MutatingAdmissionPolicy: every policy that is bound to the request, one after the other.
 
-use super::apply::mutated;
+use super::apply::{Unmutated, mutated};
 use super::failure::{Denial, failed};
 use super::params;
 use super::policy::{Binding, MutatingPolicy};
@@ -10,7 +10,7 @@ use crate::admission::inputs::{self, Inputs, Rights};
 use crate::admission::matching::{Invocation, policy_exempt};
 use crate::admission::metrics::{Noted, Phase, PolicyOutcome};
 use crate::admission::scope::Surroundings;
-use crate::admission::webhooks::mutating::{complete, keep_managers};
+use crate::admission::webhooks::mutating::keep_managers;
 use crate::admission::webhooks::reinvocation::Reinvocation;
 use crate::definitions::conversion;
 use crate::server::Server;
@@ -96,20 +96,34 @@ pub async fn admit(
     }
 }
 
-fn deny(policy: &MutatingPolicy, binding: Option<&Binding>, message: String, denials: &mut Vec<Denial>) {
+/// Where a policy can't be applied.
+#[derive(Clone, Copy)]
+enum Fault<'a> {
+    /// The policy can't be used, or not with this binding.
+    Configuration(Option<&'a Binding>),
+    /// One of its expressions, or what it makes.
+    Expression(&'a Binding),
+}
+
+fn deny(policy: &MutatingPolicy, fault: Fault<'_>, why: &str, denials: &mut Vec<Denial>) {
     if policy.policy.fails_open {
         tracing::debug!(
             policy = policy.policy.name,
-            message,
+            why,
             "a policy can't be applied, failing open"
         );
         return;
     }
+    let (binding, message, reason) = match fault {
+        Fault::Configuration(None) => (None, format!("failed to configure policy: {why}"), ""),
+        Fault::Configuration(binding) => (binding, format!("failed to configure binding: {why}"), ""),
+        Fault::Expression(binding) => (Some(binding), why.to_owned(), "Invalid"),
+    };
     denials.push(Denial {
         policy: policy.policy.name.clone(),
         binding: binding.map(|binding| binding.name.clone()),
         message,
-        reason: String::new(),
+        reason: reason.to_owned(),
     });
 }
 
@@ -127,14 +141,14 @@ async fn applicable<'a>(
         Ok(Some(invocation)) => invocation,
         Ok(None) => return Ok(()),
         Err(error) => {
-            deny(policy, None, error.message().to_owned(), denials);
+            deny(policy, Fault::Configuration(None), error.message(), denials);
             return Ok(());
         }
     };
     let row = match params::kind(common, surroundings.registry) {
         Ok(row) => row,
         Err(why) => {
-            deny(policy, None, why, denials);
+            deny(policy, Fault::Configuration(None), &why, denials);
             return Ok(());
         }
     };
@@ -143,7 +157,12 @@ async fn applicable<'a>(
             Ok(Some(_)) => {}
             Ok(None) => continue,
             Err(error) => {
-                deny(policy, Some(binding), error.message().to_owned(), denials);
+                deny(
+                    policy,
+                    Fault::Configuration(Some(binding)),
+                    error.message(),
+                    denials,
+                );
                 continue;
             }
         }
@@ -151,7 +170,7 @@ async fn applicable<'a>(
         let found = match params::collect(surroundings.server, row, binding, namespace).await {
             Ok(found) => found,
             Err(why) => {
-                deny(policy, Some(binding), why, denials);
+                deny(policy, Fault::Configuration(Some(binding)), &why, denials);
                 continue;
             }
         };
@@ -196,8 +215,8 @@ async fn apply_one(
     };
     let before = current.clone();
     let metrics = &surroundings.server.metrics.admission;
-    let refuse = |message: String, denials: &mut Vec<Denial>| {
-        deny(policy, Some(application.binding), message, denials);
+    let refuse = |why: String, denials: &mut Vec<Denial>| {
+        deny(policy, Fault::Expression(application.binding), &why, denials);
     };
     let matched = {
         let inputs = Inputs {
@@ -206,7 +225,7 @@ async fn apply_one(
             request: &request,
             namespace: namespace.as_ref(),
             params: application.params.as_ref(),
-            rights: &rights,
+            rights: Some(&rights),
         };
         let noted = Noted {
             metrics,
@@ -232,17 +251,22 @@ async fn apply_one(
             request: &request,
             namespace: namespace.as_ref(),
             params: application.params.as_ref(),
-            rights: &rights,
+            rights: Some(&rights),
         };
-        let typed = (&*invocation.row, &invocation.kind);
-        let made =
-            mutated(&policy.policy, *kind, expression, &inputs, &current, typed).and_then(|mut made| {
-                complete(&invocation.row, &invocation.kind, &mut made)?;
-                Ok(made)
-            });
+        let registry = surroundings.registry;
+        let made = mutated(
+            &policy.policy,
+            *kind,
+            expression,
+            &inputs,
+            &current,
+            registry,
+            invocation,
+        );
         match made {
             Ok(made) => current = made,
-            Err(why) => refuse(why, denials),
+            Err(Unmutated::Policy(why)) => refuse(why, denials),
+            Err(Unmutated::Refused(error)) => return Err(error),
         }
     }
     if current == before {

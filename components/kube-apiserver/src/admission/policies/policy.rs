@@ -151,6 +151,15 @@ fn bound(binding: &Value) -> Binding {
 }
 
 impl ValidatingPolicy {
+    /// Whether it has expressions that make texts.
+    pub fn tells(&self) -> bool {
+        !self.annotations.is_empty()
+            || self
+                .validations
+                .iter()
+                .any(|validation| validation.message_expression.is_some())
+    }
+
     pub fn compile(object: &Value, bindings: &[Arc<Value>]) -> Self {
         let policy = common(object, bindings, false);
         let full = &policy.variables.environment;

@@ -10,9 +10,10 @@ use crate::admission::matching::{Invocation, policy_exempt};
 use crate::admission::metrics::{Noted, Phase, PolicyOutcome};
 use crate::admission::scope::Surroundings;
 use crate::server::Server;
-use apimachinery::ApiError;
 use apimachinery::managed_fields::Compact;
-use serde_json::{Value, json};
+use apimachinery::{ApiError, go};
+use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -132,7 +133,7 @@ async fn evaluated(
         request: &request,
         namespace: namespace.as_ref(),
         params,
-        rights: &Rights::of(&surroundings.server.authorizer, attributes),
+        rights: Some(&Rights::of(&surroundings.server.authorizer, attributes)),
     };
     let noted = Noted {
         metrics: &surroundings.server.metrics.admission,
@@ -142,6 +143,17 @@ async fn evaluated(
         operation: attributes.operation,
     };
     Ok(evaluate(policy, &inputs, &noted))
+}
+
+/// A failed validation as the audit log has it, in upstream's order.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FailureNote<'a> {
+    message: &'a str,
+    policy: &'a str,
+    binding: &'a str,
+    expression_index: usize,
+    validation_actions: &'a [String],
 }
 
 /// Doing what a binding wants done about a policy's findings.
@@ -208,16 +220,16 @@ impl Acting<'_> {
                     self.count(error, "warn");
                 }
                 "Audit" => {
-                    let failure = json!([{
-                        "message": message,
-                        "policy": policy,
-                        "binding": binding,
-                        "expressionIndex": index,
-                        "validationActions": self.binding.actions,
-                    }]);
+                    let failure = FailureNote {
+                        message: &message,
+                        policy,
+                        binding,
+                        expression_index: index,
+                        validation_actions: &self.binding.actions,
+                    };
                     request.annotate(
                         "validation.policy.admission.k8s.io/validation_failure".to_owned(),
-                        failure.to_string(),
+                        go::json(&[failure]),
                     );
                     self.count(error, "audit");
                 }

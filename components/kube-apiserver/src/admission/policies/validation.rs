@@ -61,9 +61,26 @@ pub fn evaluate(policy: &ValidatingPolicy, inputs: &Inputs<'_>, noted: &Noted<'_
         }
     }
     let variables = LazyVariables::new(&policy.policy.variables);
-    let full = values(inputs, &policy.policy.variables.environment, &variables);
+    let environment = &policy.policy.variables.environment;
+    let full = values(inputs, environment, &variables);
     variables.bind(&full);
-    let plain = values(inputs, &policy.plain, &variables);
+    // Messages and annotations can't ask for rights, not even by variables.
+    let unprivileged = LazyVariables::new(&policy.policy.variables);
+    let without_rights = Inputs {
+        rights: None,
+        ..*inputs
+    };
+    let told = if policy.tells() {
+        values(&without_rights, environment, &unprivileged)
+    } else {
+        Vec::new()
+    };
+    unprivileged.bind(&told);
+    let plain = if policy.tells() {
+        values(&without_rights, &policy.plain, &unprivileged)
+    } else {
+        Vec::new()
+    };
     let mut budget = Budget::default();
     let mut findings = Findings::default();
     for (index, validation) in policy.validations.iter().enumerate() {
@@ -89,7 +106,7 @@ pub fn evaluate(policy: &ValidatingPolicy, inputs: &Inputs<'_>, noted: &Noted<'_
         };
         findings.decisions.push(decision);
     }
-    annotate(policy, &full, &mut findings);
+    annotate(policy, &told, &mut findings);
     Some(findings)
 }
 
@@ -119,7 +136,7 @@ fn message<'a>(
             validation.expression.text.trim()
         ))
     } else {
-        Ok(validation.message.clone())
+        Ok(validation.message.trim().to_owned())
     }
 }
 

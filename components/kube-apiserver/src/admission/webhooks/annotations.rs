@@ -1,7 +1,27 @@
 //! What the audit log says of webhooks.
 
 use crate::request::ApiRequest;
-use serde_json::{Value, json};
+use apimachinery::go;
+use serde::Serialize;
+use serde_json::Value;
+
+/// Whether a call changed the object, in upstream's order.
+#[derive(Serialize)]
+struct Mutation<'a> {
+    configuration: &'a str,
+    webhook: &'a str,
+    mutated: bool,
+}
+
+/// What a call changed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Patch<'a> {
+    configuration: &'a str,
+    webhook: &'a str,
+    patch: &'a [Value],
+    patch_type: &'a str,
+}
 
 /// Where in the sequence of calls a webhook was.
 #[derive(Clone, Copy, Debug)]
@@ -22,15 +42,23 @@ impl Turn<'_> {
 
     /// The webhook was called, and whether it changed the object.
     pub fn called(&self, request: &ApiRequest, mutated: bool) {
-        let value =
-            json!({ "configuration": self.configuration, "webhook": self.webhook, "mutated": mutated });
-        request.annotate(self.key("mutation.webhook"), value.to_string());
+        let mutation = Mutation {
+            configuration: self.configuration,
+            webhook: self.webhook,
+            mutated,
+        };
+        request.annotate(self.key("mutation.webhook"), go::json(&mutation));
     }
 
     /// What it changed; only for events that carry the request's object, since it may show what's in it.
     pub fn patched(&self, request: &ApiRequest, patch: &[Value]) {
-        let value = json!({ "configuration": self.configuration, "webhook": self.webhook, "patch": patch, "patchType": "JSONPatch" });
-        request.annotate_request_level(self.key("patch.webhook"), value.to_string());
+        let patch = Patch {
+            configuration: self.configuration,
+            webhook: self.webhook,
+            patch,
+            patch_type: "JSONPatch",
+        };
+        request.annotate_request_level(self.key("patch.webhook"), go::json(&patch));
     }
 
     /// It could not be asked, and its policy is to ignore that.

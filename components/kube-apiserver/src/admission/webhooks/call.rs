@@ -10,6 +10,9 @@ use crate::webhook::CallError;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
+/// What is counted as the code of a webhook that gave none.
+const UNAVAILABLE: u16 = 503;
+
 /// What is asked.
 pub struct Question<'a> {
     pub hook: &'a Hook,
@@ -33,15 +36,16 @@ impl Question<'_> {
         let version = hook.version.ok_or_else(|| {
             Failure::calling(
                 "could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)",
+                400,
             )
         })?;
         let endpoint = hook
             .endpoint
             .as_ref()
-            .map_err(|why| Failure::calling(format!("could not get REST client: {why}")))?;
+            .map_err(|why| Failure::calling(format!("could not get REST client: {why}"), 500))?;
         let uid = crate::metadata::new_uid();
         let body = review::question(version, &uid, attributes, self.invocation, self.object, self.old)
-            .map_err(|error| Failure::calling(format!("could not create admission objects: {error}")))?;
+            .map_err(|error| Failure::calling(format!("could not create admission objects: {error}"), 400))?;
         let left = self.deadline.saturating_duration_since(Instant::now());
         let timeout = hook.timeout.min(left.max(Duration::from_millis(1)));
         let answer = endpoint
@@ -50,11 +54,16 @@ impl Question<'_> {
             .map_err(|error| unreached(&error))?;
         let mutating = self.phase == Phase::Admit;
         let verdict = review::answer(&answer, version, &uid, mutating).map_err(|bad| match bad {
-            BadAnswer::Undecodable(why) => Failure::calling(format!("failed to call webhook: {why}")),
-            BadAnswer::Invalid(why) => Failure::calling(format!("received invalid webhook response: {why}")),
-            BadAnswer::Patch(why) => {
-                Failure::calling(format!("received undecodable patch in webhook response: {why}"))
+            BadAnswer::Undecodable(why) => {
+                Failure::calling(format!("failed to call webhook: {why}"), UNAVAILABLE)
             }
+            BadAnswer::Invalid(why) => {
+                Failure::calling(format!("received invalid webhook response: {why}"), UNAVAILABLE)
+            }
+            BadAnswer::Patch(why) => Failure::calling(
+                format!("received undecodable patch in webhook response: {why}"),
+                UNAVAILABLE,
+            ),
         })?;
         for (key, value) in &verdict.audit_annotations {
             attributes.annotate(format!("{}/{key}", hook.name), value.clone());
@@ -94,8 +103,9 @@ impl Question<'_> {
 }
 
 fn unreached(error: &CallError) -> Failure {
-    Failure::Calling {
-        why: format!("failed to call webhook: {error}"),
-        code: error.code(),
-    }
+    let code = match error.code() {
+        0 => UNAVAILABLE,
+        told => told,
+    };
+    Failure::calling(format!("failed to call webhook: {error}"), code)
 }

@@ -11,11 +11,11 @@ use crate::admission::matching::{Invocation, exempt};
 use crate::admission::metrics::Phase;
 use crate::admission::scope::Surroundings;
 use crate::definitions::conversion;
-use crate::kinds;
+use crate::kinds::{self, said::Misread};
 use crate::server::Server;
-use api::Resource;
+use api::Registry;
 use apimachinery::managed_fields::{Compact, Managers};
-use apimachinery::{ApiError, GroupVersionKind, meta, patch};
+use apimachinery::{ApiError, Reason, meta, patch};
 use serde_json::Value;
 use std::time::Instant;
 
@@ -168,7 +168,7 @@ async fn apply(
     let mut object = before.clone();
     let operations = Value::Array(patch);
     patch::json::apply(&mut object, &operations).map_err(|error| internal(error.to_string()))?;
-    complete(&invocation.row, &invocation.kind, &mut object).map_err(internal)?;
+    complete(surroundings.registry, invocation, &mut object).map_err(Failure::Internal)?;
     let changed = object != *before;
     if changed && invocation.converted {
         object = conversion::between(
@@ -191,8 +191,16 @@ async fn apply(
 }
 
 /// What a patch leaves is made an object of its kind: typed, without unknown fields, with defaults.
-pub fn complete(row: &Resource, kind: &GroupVersionKind, object: &mut Value) -> Result<(), String> {
-    kinds::fit(row, kind, object)?;
+fn complete(registry: &Registry, invocation: &Invocation, object: &mut Value) -> Result<(), ApiError> {
+    let (row, kind) = (&invocation.row, &invocation.kind);
+    if !kinds::is_own_custom(row, kind) {
+        kinds::said::read(registry, row, kind, object).map_err(|error| match error {
+            Misread::Unregistered { .. } => ApiError::internal(error),
+            // Upstream converts only when all webhooks have been asked, and then says it without a reason.
+            Misread::Unconvertible(why) => ApiError::new(500, Reason::Unknown, why, None),
+        })?;
+    }
+    kinds::fit(row, kind, object).map_err(ApiError::internal)?;
     if *kind == row.gvk {
         kinds::default(row, object);
     }

@@ -15,10 +15,11 @@ pub enum Failure {
 }
 
 impl Failure {
-    pub fn calling(why: impl Into<String>) -> Self {
+    /// The code is only counted.
+    pub fn calling(why: impl Into<String>, code: u16) -> Self {
         Self::Calling {
             why: why.into(),
-            code: 0,
+            code,
         }
     }
 }

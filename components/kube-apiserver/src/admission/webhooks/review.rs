@@ -1,5 +1,6 @@
 //! AdmissionReview: the question that is sent and the answer that comes back.
 
+use super::decode;
 use crate::admission::attributes::Attributes;
 use crate::admission::matching::Invocation;
 use crate::identity::User;
@@ -18,7 +19,7 @@ pub enum Version {
 }
 
 impl Version {
-    fn api_version(self) -> &'static str {
+    pub fn api_version(self) -> &'static str {
         match self {
             Self::V1 => "admission.k8s.io/v1",
             Self::V1beta1 => "admission.k8s.io/v1beta1",
@@ -147,7 +148,7 @@ pub fn question(
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answered {
     #[serde(default)]
@@ -203,9 +204,10 @@ pub enum BadAnswer {
 /// Reads and checks an answer; the texts are upstream's.
 pub fn answer(bytes: &[u8], version: Version, uid: &str, mutating: bool) -> Result<Verdict, BadAnswer> {
     let invalid = |why: String| Err(BadAnswer::Invalid(why));
-    let answered: Answered = serde_json::from_slice(bytes).map_err(|error| {
-        BadAnswer::Undecodable(format!("couldn't get version/kind; json parse error: {error}"))
-    })?;
+    let document = decode::document(bytes, version).map_err(BadAnswer::Undecodable)?;
+    let answered: Option<Answered> =
+        serde_json::from_value(document).map_err(|error| BadAnswer::Undecodable(error.to_string()))?;
+    let answered = answered.unwrap_or_default();
     let Some(response) = answered.response else {
         return invalid("webhook response was absent".to_owned());
     };

@@ -32,7 +32,7 @@ pub async fn invocation(
         request: &request,
         namespace: None,
         params: None,
-        rights: &Rights::of(&surroundings.server.authorizer, attributes),
+        rights: Some(&Rights::of(&surroundings.server.authorizer, attributes)),
     };
     let noted = Noted {
         metrics: &surroundings.server.metrics.admission,

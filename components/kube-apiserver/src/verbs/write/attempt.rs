@@ -78,6 +78,7 @@ pub(super) async fn attempt(
     }
     let mut attributes = admission::Attributes::of_write(request, target, Operation::Update, options);
     unchanged.forget("metadata");
+    let version = meta::resource_version(&new).to_owned();
     let seen = |view: View, object: &Compact| (view.of)(row, object).map(Compact::of);
     let seen_before = wanted.view.map(|view| seen(view, old)).transpose()?;
     match (wanted.view, &seen_before) {
@@ -97,6 +98,10 @@ pub(super) async fn attempt(
         }
     }
     dedup_owners(request, &mut new, true);
+    if meta::resource_version(&new) != version {
+        version::check_admitted(target, old, &new)?;
+    }
+    metadata::ensure_namespace(row, &target.namespace, &mut new)?;
     metadata::prepare_update(old, &mut new);
     let unchanged = strategy::prepare_update(row, &target.subresource, old, &mut new, unchanged)
         .map_err(ApiError::internal)?;

@@ -42,19 +42,35 @@ pub(super) fn require(target: &Target, wanted: &Write, new: &Value) -> Result<()
         let version = meta::resource_version(new);
         !version.is_empty() && number(version)? == 0
     };
-    if unconditional && !strategy::rules(&target.row).unconditional_update {
-        let path = Path::new("metadata").child("resourceVersion");
-        let errors = [Error::invalid(
-            &path,
-            BadValue::Raw("0x0".to_owned()),
-            "must be specified for an update",
-        )];
-        // As with upstream it is told of the resource.
-        let mut resource = target.row.gvk.clone();
-        resource.kind.clone_from(&target.row.plural);
-        return Err(ApiError::invalid(&resource, meta::name(new), &errors));
+    match unconditional {
+        true => may_be_left_out(target, new),
+        false => Ok(()),
     }
-    Ok(())
+}
+
+/// Admission may say which version is replaced, just as the client may.
+pub(super) fn check_admitted(target: &Target, old: &Value, new: &Value) -> Result<(), ApiError> {
+    let version = meta::resource_version(new);
+    match number(version)? {
+        0 => may_be_left_out(target, new),
+        _ => check(target, version, old),
+    }
+}
+
+fn may_be_left_out(target: &Target, new: &Value) -> Result<(), ApiError> {
+    if strategy::rules(&target.row).unconditional_update {
+        return Ok(());
+    }
+    let path = Path::new("metadata").child("resourceVersion");
+    let errors = [Error::invalid(
+        &path,
+        BadValue::Raw("0x0".to_owned()),
+        "must be specified for an update",
+    )];
+    // As with upstream it is told of the resource.
+    let mut resource = target.row.gvk.clone();
+    resource.kind.clone_from(&target.row.plural);
+    Err(ApiError::invalid(&resource, meta::name(new), &errors))
 }
 
 #[cfg(test)]
