@@ -115,6 +115,7 @@ impl Metrics {
         let impersonation = ImpersonationMetrics::register(&mut registry);
         clients::register(&mut registry);
         crate::webhook::register_weaknesses(&mut registry);
+        crate::tokens::external::register(&mut registry);
         let certificates = CertificateMetrics::register(&mut registry);
         registry.register_collector(Box::new(ExpressionMetrics));
         let logs = Family::<UsageLabels, Counter>::default();

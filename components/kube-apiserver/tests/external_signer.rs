@@ -48,8 +48,16 @@ struct Key {
 struct KeysResponse {
     #[prost(message, repeated, tag = "1")]
     keys: Vec<Key>,
+    #[prost(message, optional, tag = "2")]
+    data_timestamp: Option<Timestamp>,
     #[prost(int64, tag = "3")]
     refresh_hint_seconds: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Timestamp {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -121,6 +129,9 @@ impl Signer {
                 };
                 KeysResponse {
                     keys: keys.iter().map(public).collect(),
+                    data_timestamp: Some(Timestamp {
+                        seconds: 1_700_000_000,
+                    }),
                     refresh_hint_seconds: 600,
                 }
                 .encode_to_vec()
@@ -229,9 +240,23 @@ async fn a_service_signs_tokens_and_its_keys_verify_them() {
     signer.keys.lock().unwrap().push(Pair::new("hidden", true));
     let (code, why) = value(&client, request()).await.unwrap_err();
     assert!(
-        code == 500 && why.contains("\"hidden\" is not one that is published"),
+        code == 500
+            && why.ends_with(
+                "while validating header: key used for signing JWT (kid: hidden) is excluded from OIDC discovery docs"
+            ),
         "{why}"
     );
+    let metrics = http::Request::get("/metrics").body(Vec::new()).unwrap();
+    let metrics = client.request_text(metrics).await.unwrap();
+    for line in [
+        "apiserver_externaljwt_fetch_keys_data_timestamp 1700000000.0",
+        "apiserver_externaljwt_fetch_keys_request_total{code=\"OK\"} 3",
+        "apiserver_externaljwt_sign_request_total{code=\"OK\"} 2",
+        "apiserver_externaljwt_sign_request_total{code=\"unknown-non-grpc\"} 1",
+        "apiserver_externaljwt_request_duration_seconds_count{method=\"/v1.ExternalJWTSigner/Sign\",code=\"OK\"} 3",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}");
+    }
 }
 
 #[tokio::test]
@@ -246,10 +271,6 @@ async fn a_server_does_not_start_with_a_signer_that_does_not_fit() {
             &[flag.as_str(), "--service-account-max-token-expiration=2h"][..],
             "the signer allows tokens of 3600 s at most",
         ),
-        (
-            &["--service-account-signing-endpoint=/nowhere/signer"],
-            "--service-account-signing-endpoint",
-        ),
         (&[&flag, "--service-account-key-file=/x"], "cannot be used with"),
     ] {
         let error = match ApiServer::start(Path::new(BINARY), &etcd, flags).await {
@@ -258,6 +279,27 @@ async fn a_server_does_not_start_with_a_signer_that_does_not_fit() {
         };
         assert!(error.contains(said), "{flags:?}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_signer_may_start_after_the_server_and_be_away_for_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("signer");
+    let flag = format!("--service-account-signing-endpoint={}", socket.display());
+    let etcd = Etcd::start().await.unwrap();
+    let starting = server_with_account(&etcd, &flag);
+    let late = async {
+        // Not before the server has looked for it.
+        let refused = UnixListener::bind(&socket).unwrap();
+        drop(refused.accept().await.unwrap());
+        drop(refused);
+        std::fs::remove_file(&socket).unwrap();
+        Signer::start(&socket)
+    };
+    let ((_server, client), _signer) = tokio::join!(starting, late);
+    let asked = post(&format!("{ACCOUNTS}/a/token"), &json!({"spec": {}}));
+    let token = value(&client, asked).await.unwrap();
+    assert_eq!(kid(token["status"]["token"].as_str().unwrap()), "first");
 }
 
 #[tokio::test]

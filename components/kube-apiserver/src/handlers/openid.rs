@@ -15,14 +15,22 @@ pub fn configuration(server: &Server, request: &ApiRequest) -> Result<Response, 
     let Some(document) = server.issuer.discovery(&server.advertised) else {
         return Ok(not_found());
     };
-    serve(request, media::JSON, &document)
+    serve(server, request, media::JSON, &document)
 }
 
 pub fn keys(server: &Server, request: &ApiRequest) -> Result<Response, ApiError> {
-    serve(request, KEY_SET, &server.issuer.jwks())
+    serve(server, request, KEY_SET, &server.issuer.jwks())
+}
+
+/// Seconds for which the documents may be kept: an hour, or until the signer tells of its keys again.
+fn freshness(server: &Server) -> u64 {
+    const HOUR: u64 = 3600;
+    let external = server.issuer.external.get();
+    external.map_or(HOUR, |external| external.keys().fresh_for().as_secs())
 }
 
 fn serve(
+    server: &Server,
     request: &ApiRequest,
     media_type: &'static str,
     document: &serde_json::Value,
@@ -37,9 +45,8 @@ fn serve(
         ));
     }
     let mut response = answer::bytes_of(StatusCode::OK, media_type, document.to_string());
-    response.headers_mut().insert(
-        http::header::CACHE_CONTROL,
-        HeaderValue::from_static("public, max-age=3600"),
-    );
+    let kept = format!("public, max-age={}", freshness(server));
+    let kept = HeaderValue::try_from(kept).map_err(ApiError::internal)?;
+    response.headers_mut().insert(http::header::CACHE_CONTROL, kept);
     Ok(response)
 }

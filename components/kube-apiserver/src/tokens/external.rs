@@ -2,6 +2,7 @@
 //! `v1.ExternalJWTSigner`. Private keys never come into this process.
 
 mod message;
+mod metrics;
 
 use super::claims::Claims;
 use super::jwt::{self, TokenError};
@@ -11,30 +12,70 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use message::{
     FetchKeysRequest, FetchKeysResponse, MetadataRequest, MetadataResponse, SignJwtRequest, SignJwtResponse,
 };
+pub use metrics::register;
+use metrics::{CallLabels, CodeLabels, METRICS};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
-/// Longest wait for one answer.
+/// Longest wait for one answer, and for a service that isn't there.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// Between looks for a service that isn't there.
+const PAUSE: Duration = Duration::from_millis(200);
+/// When keys are asked for again after that has failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// Shortest lifetime of tokens that a service may allow at most, seconds.
 const LEAST_LIFETIME: i64 = 600;
 const LONGEST_KEY_ID: usize = 1024;
 
 /// Why the service did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Failure(String);
+#[error("{message}")]
+pub struct Failure {
+    message: String,
+    /// gRPC's, if it came to a call.
+    code: Option<tonic::Code>,
+}
+
+impl Failure {
+    fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            code: None,
+        }
+    }
+
+    fn during(self, what: &str) -> Self {
+        Self {
+            message: format!("{what}: {}", self.message),
+            code: self.code,
+        }
+    }
+}
+
+/// As Go prints the code of what came of a call.
+fn code<T>(outcome: &Result<T, Failure>) -> String {
+    match outcome {
+        Ok(_) => "OK".to_owned(),
+        Err(Failure { code: None, .. }) => "unknown-non-grpc".to_owned(),
+        Err(Failure {
+            code: Some(tonic::Code::Cancelled),
+            ..
+        }) => "Canceled".to_owned(),
+        Err(Failure { code: Some(code), .. }) => format!("{code:?}"),
+    }
+}
 
 /// The service's keys, as they were at one time.
 #[derive(Debug, Default)]
@@ -42,6 +83,21 @@ pub struct Keys {
     pub all: Vec<VerifyingKey>,
     /// Those that sign, and that others are told of.
     pub published: Vec<VerifyingKey>,
+    /// When the service wants to be asked again.
+    next: Option<Instant>,
+}
+
+impl Keys {
+    fn has(&self, id: &str) -> bool {
+        self.all.iter().any(|key| key.id == id)
+    }
+
+    /// How long others may keep them.
+    pub fn fresh_for(&self) -> Duration {
+        self.next.map_or(Duration::ZERO, |next| {
+            next.saturating_duration_since(Instant::now())
+        })
+    }
 }
 
 /// The service.
@@ -51,8 +107,6 @@ pub struct External {
     keys: ArcSwap<Keys>,
     /// One asks for keys at a time; who waits takes what the other got.
     asking: Mutex<()>,
-    /// Seconds until keys are asked for again.
-    refresh: AtomicI64,
     longest: AtomicI64,
 }
 
@@ -72,7 +126,7 @@ impl External {
         let socket = socket.to_owned();
         let connector = tower::service_fn(move |_: http::Uri| {
             let socket = socket.clone();
-            async move { connect(&socket).await.map(TokioIo::new) }
+            async move { reach(&socket).await.map(TokioIo::new) }
         });
         // The name is nobody's: the socket is.
         let channel = Endpoint::from_static("http://localhost").connect_with_connector_lazy(connector);
@@ -80,17 +134,16 @@ impl External {
             channel,
             keys: ArcSwap::default(),
             asking: Mutex::default(),
-            refresh: AtomicI64::new(0),
             longest: AtomicI64::new(0),
         }
     }
 
-    /// Gets the keys and what the service allows; without both no server starts.
+    /// Gets the keys and what the service allows; without both no server starts. The service may start later.
     pub async fn start(&self) -> Result<(), Failure> {
         let metadata: MetadataResponse = self.call("Metadata", MetadataRequest {}).await?;
         let longest = metadata.max_token_expiration_seconds;
         if longest < LEAST_LIFETIME {
-            return Err(Failure(format!(
+            return Err(Failure::new(format!(
                 "the signer allows tokens of {longest} s at most, which is less than {LEAST_LIFETIME} s"
             )));
         }
@@ -110,57 +163,77 @@ impl External {
     /// Asks for keys again and again, as often as the service wants. Never ends.
     pub async fn follow(&self) {
         loop {
-            let pause = u64::try_from(self.refresh.load(Ordering::Relaxed)).unwrap_or(1);
-            tokio::time::sleep(Duration::from_secs(pause.max(1))).await;
-            if let Err(error) = self.fetch().await {
+            tokio::time::sleep(self.keys.load().fresh_for()).await;
+            while let Err(error) = self.fetch().await {
                 tracing::error!(%error, "the signer's keys can't be fetched; the old ones stay");
+                tokio::time::sleep(AFTER_FAILURE).await;
             }
         }
     }
 
     pub async fn sign(&self, claims: &Claims) -> Result<String, Failure> {
-        let json = serde_json::to_vec(claims).map_err(|error| Failure(error.to_string()))?;
+        let outcome = self.signed(claims).await;
+        let labels = CodeLabels { code: code(&outcome) };
+        METRICS.signatures.get_or_create(&labels).inc();
+        outcome
+    }
+
+    async fn signed(&self, claims: &Claims) -> Result<String, Failure> {
+        let json = serde_json::to_vec(claims).map_err(|error| Failure::new(error.to_string()))?;
         let claims = URL_SAFE_NO_PAD.encode(json);
         let request = SignJwtRequest {
             claims: claims.clone(),
         };
-        let answer: SignJwtResponse = self.call("Sign", request).await?;
-        self.check_header(&answer.header).await?;
+        let signing = self.call("Sign", request).await;
+        let answer: SignJwtResponse = signing.map_err(|error| error.during("while signing jwt"))?;
+        let checked = self.check_header(&answer.header).await;
+        checked.map_err(|error| error.during("while validating header"))?;
+        if answer.signature.is_empty() {
+            return Err(Failure::new("empty signature returned"));
+        }
         Ok(format!("{}.{claims}.{}", answer.header, answer.signature))
     }
 
     async fn check_header(&self, encoded: &str) -> Result<(), Failure> {
-        let wrong = |why: String| Failure(format!("the signer's header can't be used: {why}"));
         let json = URL_SAFE_NO_PAD
             .decode(encoded)
-            .map_err(|error| wrong(error.to_string()))?;
-        let header: Header = serde_json::from_slice(&json).map_err(|error| wrong(error.to_string()))?;
+            .map_err(|error| Failure::new(format!("while unwrapping header: {error}")))?;
+        let header: Header = serde_json::from_slice(&json)
+            .map_err(|error| Failure::new(format!("while parsing header JSON: {error}")))?;
         if header.typ != "JWT" {
-            return Err(wrong(format!("typ is {:?}, not JWT", header.typ)));
+            return Err(Failure::new("bad type"));
         }
-        if header.kid.is_empty() || header.kid.len() > LONGEST_KEY_ID {
-            return Err(wrong(format!("kid has {} bytes", header.kid.len())));
+        if header.kid.is_empty() {
+            return Err(Failure::new("key id missing"));
         }
-        if !matches!(header.alg.as_str(), "RS256" | "ES256" | "ES384") {
-            return Err(wrong(format!("alg {:?} is not supported", header.alg)));
+        if header.kid.len() > LONGEST_KEY_ID {
+            return Err(Failure::new("key id longer than 1 kb"));
         }
-        let known = |keys: &Keys| keys.published.iter().any(|key| key.id == header.kid);
-        let keys = self.keys.load_full();
-        if known(&keys) || known(&*self.newer_than(&keys).await?) {
-            return Ok(());
+        if !matches!(header.alg.as_str(), "RS256" | "ES256" | "ES384" | "ES512") {
+            return Err(Failure::new(format!("bad signing algorithm {:?}", header.alg)));
         }
-        // Nobody who looks up keys would believe the token.
-        Err(wrong(format!(
-            "key {:?} is not one that is published",
-            header.kid
-        )))
+        let mut keys = self.keys.load_full();
+        if !keys.has(&header.kid) {
+            // A key that the service doesn't tell of verifies nothing yet, but it may tell of it later.
+            match self.newer_than(&keys).await {
+                Ok(newer) => keys = newer,
+                Err(error) => tracing::error!(%error, "the signer's keys can't be fetched"),
+            }
+        }
+        if keys.has(&header.kid) && !keys.published.iter().any(|key| key.id == header.kid) {
+            return Err(Failure::new(format!(
+                "key used for signing JWT (kid: {}) is excluded from OIDC discovery docs",
+                header.kid
+            )));
+        }
+        Ok(())
     }
 
     /// Reads the claims of a token that one of the keys signed.
     pub async fn verify<T: DeserializeOwned>(&self, token: &str) -> Result<T, TokenError> {
         let keys = self.keys.load_full();
         let known = jwt::key_id(token)?;
-        if known.is_empty() || keys.all.iter().any(|key| key.id == known) {
+        if known.is_empty() || keys.has(&known) {
             return jwt::verify(token, &keys.all);
         }
         match self.newer_than(&keys).await {
@@ -185,34 +258,54 @@ impl External {
     }
 
     async fn fetch(&self) -> Result<Arc<Keys>, Failure> {
-        let answer: FetchKeysResponse = self.call("FetchKeys", FetchKeysRequest {}).await?;
-        if answer.refresh_hint_seconds <= 0 {
-            return Err(Failure("refresh_hint_seconds is not positive".to_owned()));
+        let outcome = self.fetched().await;
+        let labels = CodeLabels { code: code(&outcome) };
+        METRICS.fetches.get_or_create(&labels).inc();
+        let keys = Arc::new(outcome.map_err(|error| error.during("while fetching token verification keys"))?);
+        METRICS
+            .keys_fetched
+            .set(Timestamp::now().as_duration().as_secs_f64());
+        self.keys.store(Arc::clone(&keys));
+        Ok(keys)
+    }
+
+    async fn fetched(&self) -> Result<Keys, Failure> {
+        let asking = self.call("FetchKeys", FetchKeysRequest {}).await;
+        let answer: FetchKeysResponse =
+            asking.map_err(|error| error.during("while getting externally supported jwt signing keys"))?;
+        let hint = answer.refresh_hint_seconds;
+        let wait = u64::try_from(hint).ok().filter(|hint| *hint > 0);
+        let wait = wait.ok_or_else(|| Failure::new(format!("found invalid refresh hint ({hint}s)")))?;
+        if answer.keys.is_empty() {
+            return Err(Failure::new("found no keys"));
         }
-        let mut keys = Keys::default();
+        let made = answer
+            .data_timestamp
+            .and_then(|made| Timestamp::new(made.seconds, made.nanos).ok())
+            .ok_or_else(|| Failure::new("invalid data timestamp"))?;
+        let mut keys = Keys {
+            next: Instant::now().checked_add(Duration::from_secs(wait)),
+            ..Keys::default()
+        };
         for key in answer.keys {
             if key.key_id.is_empty() || key.key_id.len() > LONGEST_KEY_ID {
-                return Err(Failure(format!("a key's ID has {} bytes", key.key_id.len())));
+                return Err(Failure::new(format!(
+                    "found invalid public key id {:?}",
+                    key.key_id
+                )));
             }
-            let mut verifying = match VerifyingKey::from_spki(&key.key) {
-                Ok(verifying) => verifying,
-                Err(error) => {
-                    tracing::warn!(key = key.key_id, %error, "a key of the signer can't be used");
-                    continue;
-                }
-            };
+            if key.key.is_empty() {
+                return Err(Failure::new("found empty public key"));
+            }
+            let mut verifying = VerifyingKey::from_spki(&key.key)
+                .map_err(|error| Failure::new(format!("while parsing external public keys: {error}")))?;
             verifying.id = key.key_id;
             if !key.exclude_from_oidc_discovery {
                 keys.published.push(verifying.clone());
             }
             keys.all.push(verifying);
         }
-        if keys.all.is_empty() {
-            return Err(Failure("the signer has no keys".to_owned()));
-        }
-        self.refresh.store(answer.refresh_hint_seconds, Ordering::Relaxed);
-        let keys = Arc::new(keys);
-        self.keys.store(Arc::clone(&keys));
+        METRICS.keys_made.set(made.as_duration().as_secs_f64());
         Ok(keys)
     }
 
@@ -221,21 +314,67 @@ impl External {
         Q: prost::Message + 'static,
         A: prost::Message + Default + 'static,
     {
-        let failed = |why: &dyn std::fmt::Display| Failure(format!("{method} of the external signer: {why}"));
-        let path = PathAndQuery::try_from(format!("/v1.ExternalJWTSigner/{method}"))
-            .map_err(|error| failed(&error))?;
-        let exchange = async {
-            let mut client = Grpc::new(self.channel.clone());
-            client.ready().await.map_err(|error| failed(&error))?;
-            let codec = ProstCodec::<Q, A>::default();
-            let answer = client.unary(tonic::Request::new(request), path, codec).await;
-            answer
-                .map(tonic::Response::into_inner)
-                .map_err(|status| failed(&format!("{}: {}", status.code(), status.message())))
+        let path = format!("/v1.ExternalJWTSigner/{method}");
+        let started = Instant::now();
+        let exchange = tokio::time::timeout(TIMEOUT, self.exchange(&path, request));
+        let outcome = exchange.await.unwrap_or_else(|_| {
+            Err(Failure {
+                message: "rpc error: code = DeadlineExceeded desc = context deadline exceeded".to_owned(),
+                code: Some(tonic::Code::DeadlineExceeded),
+            })
+        });
+        let labels = CallLabels {
+            method: path,
+            code: code(&outcome),
         };
-        tokio::time::timeout(TIMEOUT, exchange)
+        let calls = METRICS.calls.get_or_create(&labels);
+        calls.observe(started.elapsed().as_secs_f64());
+        outcome
+    }
+
+    async fn exchange<Q, A>(&self, path: &str, request: Q) -> Result<A, Failure>
+    where
+        Q: prost::Message + 'static,
+        A: prost::Message + Default + 'static,
+    {
+        let path = PathAndQuery::try_from(path).map_err(|error| Failure::new(error.to_string()))?;
+        let mut client = Grpc::new(self.channel.clone());
+        client
+            .ready()
             .await
-            .unwrap_or_else(|_| Err(failed(&"context deadline exceeded")))
+            .map_err(|error| Failure::new(error.to_string()))?;
+        let codec = ProstCodec::<Q, A>::default();
+        let answer = client.unary(tonic::Request::new(request), path, codec).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| Failure {
+            message: format!(
+                "rpc error: code = {:?} desc = {}",
+                status.code(),
+                status.message()
+            ),
+            code: Some(status.code()),
+        })
+    }
+}
+
+/// Waits for a service that isn't there, as long as somebody wants something of it.
+async fn reach(socket: &str) -> std::io::Result<UnixStream> {
+    let mut told = false;
+    loop {
+        match connect(socket).await {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
+                ) =>
+            {
+                if !told {
+                    tracing::warn!(%error, socket, "the signer of service-account tokens isn't there yet");
+                    told = true;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+            outcome => return outcome,
+        }
     }
 }
 

@@ -23,8 +23,19 @@ pub struct FetchKeysRequest {}
 pub struct FetchKeysResponse {
     #[prost(message, repeated, tag = "1")]
     pub keys: Vec<Key>,
+    /// When the signer's keys changed last.
+    #[prost(message, optional, tag = "2")]
+    pub data_timestamp: Option<Timestamp>,
     #[prost(int64, tag = "3")]
     pub refresh_hint_seconds: i64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Timestamp {
+    #[prost(int64, tag = "1")]
+    pub seconds: i64,
+    #[prost(int32, tag = "2")]
+    pub nanos: i32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
