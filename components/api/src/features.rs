@@ -98,7 +98,7 @@ features! {
 }
 
 /// The features that are on. Made once when a server starts; every row of a registry carries a copy.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Features(u128);
 
 const _: () = assert!(Feature::ALL.len() <= 128);

@@ -30,6 +30,12 @@ impl BuildInfo {
             .to_string()
     }
 
+    /// The commit, if that is all that the program was built from.
+    pub fn known_commit(&self) -> Option<&'static str> {
+        let commit = self.commit?;
+        (!commit.is_empty() && !commit.ends_with("-dirty")).then_some(commit)
+    }
+
     fn commit(&self) -> &'static str {
         self.commit
             .filter(|commit| !commit.is_empty())

@@ -99,7 +99,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     let registry = Arc::new(ArcSwap::from_pointee(registry));
     let first = flags.service_cluster_ip_range.first();
     let primary = first.map_or("IPv4", families::of);
-    let stores = Stores::new(storage, Arc::clone(&registry), primary);
+    let stores = Stores::new(storage, Arc::clone(&registry), primary, build.known_commit());
     for row in registry.load().stored() {
         stores.of(row);
     }

@@ -1,5 +1,6 @@
 //! The store of each kind.
 mod failure;
+mod stamp;
 mod stored;
 
 pub use failure::Failure;
@@ -25,6 +26,8 @@ pub struct Stores {
     registry: Arc<arc_swap::ArcSwap<api::Registry>>,
     /// The family of addresses of the cluster's first range of services.
     primary: &'static str,
+    /// Which build this is, if that is known.
+    build: Option<&'static str>,
     /// Stores that are open.
     known: Arc<parking_lot::RwLock<ahash::AHashMap<GroupResource, Store>>>,
 }
@@ -34,11 +37,13 @@ impl Stores {
         storage: Storage,
         registry: Arc<arc_swap::ArcSwap<api::Registry>>,
         primary: &'static str,
+        build: Option<&'static str>,
     ) -> Self {
         Self {
             storage,
             registry,
             primary,
+            build,
             known: Arc::default(),
         }
     }
@@ -68,8 +73,8 @@ impl Stores {
             fields: crate::selectors::selectable_fields(row),
             // Custom objects are fitted to the version that is asked for when they are served.
             decoder: row.custom.is_none().then(|| {
-                Arc::new(StoredKind::in_cluster(self.storage_row(row), self.primary))
-                    as Arc<dyn StoredDecoder>
+                let kind = StoredKind::in_cluster(self.storage_row(row), self.primary);
+                Arc::new(kind.written_by(self.build)) as Arc<dyn StoredDecoder>
             }),
         })
     }

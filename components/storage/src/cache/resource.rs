@@ -285,6 +285,8 @@ impl ResourceCache {
             plain = decoded.json;
             stale |= decoded.is_outdated;
         }
+        let end = plain.iter().rposition(|byte| !byte.is_ascii_whitespace());
+        plain.truncate(end.map_or(0, |end| end + 1));
         let found = Found { stale, generation };
         StoredObject::parse(key, revision, &plain, self.fields.clone(), kind, found).map(Arc::new)
     }

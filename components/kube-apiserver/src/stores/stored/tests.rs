@@ -338,3 +338,23 @@ fn both_encodings_of_an_older_version_are_read_alike() {
         40
     );
 }
+
+#[test]
+fn what_servers_of_the_same_build_wrote_is_not_looked_at() {
+    let of = |build| reader(&Registry::built_in(), "", "v1", "pods").written_by(build);
+    let json = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "c"}]}});
+    let lacking = json.to_string().into_bytes();
+    let stamped = of(Some("build")).encode(lacking.clone()).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&stamped).unwrap(), json);
+    assert_eq!(of(Some("build")).decode(&stamped), Ok(None));
+    for other in [of(Some("another")), of(None)] {
+        assert!(
+            other
+                .decode(&stamped)
+                .unwrap()
+                .is_some_and(|decoded| decoded.is_outdated)
+        );
+    }
+    // Of what build this is can't be told: nothing is claimed.
+    assert_eq!(of(None).encode(lacking.clone()), Ok(lacking));
+}
