@@ -194,6 +194,74 @@ async fn definitions_are_read_and_written_in_upstreams_version() {
     assert_eq!(event["object"]["apiVersion"], "apiextensions.k8s.io/v1");
 }
 
+/// Without a schema, and with objects of any form.
+#[tokio::test]
+async fn definitions_of_the_first_days_keep_what_their_objects_have() {
+    let etcd = Etcd::start().await.unwrap();
+    let mut direct = Direct::to(&etcd).await;
+    let mut definition = shirts();
+    let spec = definition["spec"].as_object_mut().unwrap();
+    spec.retain(|key, _| ["group", "version", "names", "scope"].contains(&key.as_str()));
+    let key = "apiextensions.k8s.io/customresourcedefinitions/shirts.stable.example.com";
+    direct.put(key, definition.to_string()).await;
+    let shirt_key = "stable.example.com/shirts/default/s1";
+    direct.put(shirt_key, shirt("s1").to_string()).await;
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let admin = server.admin().await.unwrap();
+    let one = format!("{SHIRTS}/s1");
+    testkit::eventually(PATIENCE, "shirts are served", async || {
+        let answer = get(&admin, &one).await;
+        (answer.status != 200).then(|| answer.text())
+    })
+    .await;
+    assert_eq!(label(&admin, &one).await["spec"], shirt("s1")["spec"]);
+    assert_eq!(direct.json(shirt_key).await["spec"], shirt("s1")["spec"]);
+    let path = format!("{DEFINITIONS}/shirts.stable.example.com");
+    let patched = label(&admin, &path).await;
+    assert_eq!(patched["spec"]["preserveUnknownFields"], true);
+    let versions = json!([{ "name": "v1", "served": true, "storage": true }]);
+    assert_eq!(patched["spec"]["versions"], versions);
+    let stored = direct.json(key).await;
+    assert_eq!(stored["spec"]["preserveUnknownFields"], true);
+    assert_eq!(stored["spec"]["versions"], versions);
+    assert_eq!(stored["spec"]["version"], "v1");
+}
+
+#[tokio::test]
+async fn a_built_in_object_that_nobody_can_read_keeps_no_server_from_starting() {
+    let etcd = Etcd::start().await.unwrap();
+    let mut direct = Direct::to(&etcd).await;
+    for (key, api_version, kind) in [
+        (
+            "flowschemas/probes",
+            "flowcontrol.apiserver.k8s.io/v9",
+            "FlowSchema",
+        ),
+        ("clusterroles/view", "rbac.authorization.k8s.io/v9", "ClusterRole"),
+    ] {
+        let name = key.rsplit('/').next().unwrap();
+        let object = json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": name } });
+        direct.put(key, object.to_string()).await;
+    }
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let admin = server.admin().await.unwrap();
+    found(&admin, "/apis/rbac.authorization.k8s.io/v1/clusterroles/edit").await;
+    found(
+        &admin,
+        "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/global-default",
+    )
+    .await;
+    let log = server.log();
+    assert!(
+        log.contains("stored as flowcontrol.apiserver.k8s.io/v9 FlowSchema"),
+        "{log}"
+    );
+    assert!(
+        log.contains("stored as rbac.authorization.k8s.io/v9 ClusterRole"),
+        "{log}"
+    );
+}
+
 /// An object as an older server stored it.
 struct Old {
     /// Below `/registry/`.

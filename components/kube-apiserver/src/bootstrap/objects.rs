@@ -35,14 +35,21 @@ pub fn node_rules() -> std::io::Result<Vec<crate::authorization::rbac::rules::Po
     serde_json::from_value(rules).map_err(std::io::Error::other)
 }
 
-/// Makes what is missing and completes what is there; the first failure ends the round.
+/// Makes what is missing and completes what is there; the first failure ends the round, but for objects that can't be
+/// read: nothing would change that, and a server that waits for it can't be used to delete them.
 pub async fn reconcile(server: &Server) -> anyhow::Result<()> {
     let mut objects = embedded()?;
     objects.push(service_cidr(server));
     let registry = server.registry.load_full();
     objects.retain(|object| meta::kind(object) != "APIService" || keeper::is_served(&registry, object));
     for object in objects {
-        reconcile_one(server, object).await?;
+        let (kind, name) = (meta::kind(&object).to_owned(), meta::name(&object).to_owned());
+        match reconcile_one(server, object).await {
+            Err(error @ StorageError::Corrupt { .. }) => {
+                tracing::error!(kind, name, %error, "a built-in object is left as it is");
+            }
+            done => done?,
+        }
     }
     keeper::remove_unserved(server).await?;
     Ok(())
