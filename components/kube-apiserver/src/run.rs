@@ -221,7 +221,12 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         lifecycle: Lifecycle::with_pending(
             &[
                 &bootstrap::STEPS[..],
-                &["informer-sync", sync::RBAC_STEP, crate::definitions::STEP],
+                &[
+                    "informer-sync",
+                    sync::RBAC_STEP,
+                    crate::definitions::STEP,
+                    crate::services::repair::STEP,
+                ],
                 flow_control_steps,
             ]
             .concat(),
