@@ -283,6 +283,18 @@ pub struct PortRange {
     pub last: u16,
 }
 
+impl PortRange {
+    pub fn contains(self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+}
+
+impl std::fmt::Display for PortRange {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}-{}", self.first, self.last)
+    }
+}
+
 /// Parses upstream's port range: `first-last`, `first+count` or one port.
 pub fn parse_port_range(text: &str) -> Result<PortRange, String> {
     let port = |part: &str| {

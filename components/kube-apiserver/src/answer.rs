@@ -6,7 +6,7 @@ use crate::serving::body::{Body, Response};
 use apimachinery::ApiError;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde_json::Value;
 
 /// A value in the negotiated form.
@@ -74,12 +74,6 @@ pub fn failure(error: &ApiError, accepted: &Accepted) -> Response {
         response
             .headers_mut()
             .insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    if code == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert(
-            WWW_AUTHENTICATE,
-            HeaderValue::from_static("Bearer realm=\"kubernetes-master\""),
-        );
     }
     response
 }

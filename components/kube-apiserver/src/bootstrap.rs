@@ -6,6 +6,7 @@ pub mod identity_lease;
 pub mod kubernetes_service;
 pub mod objects;
 pub mod server_lease;
+mod service_range;
 pub mod token_tracking;
 
 use crate::server::Server;

@@ -19,7 +19,7 @@ use crate::connect::backend::Backends;
 use crate::connect::egress::Egress;
 use crate::peers;
 use crate::serving::browsers::Browsers;
-use crate::serving::certificates::{ClientAuthority, ServingCertificate};
+use crate::serving::certificates::{ClientAuthority, Listening, ServingCertificate};
 use crate::serving::names::Certificates;
 use crate::tokens::issue::TokenIssuer;
 use crate::tokens::keys::{SigningKey, VerifyingKey, verifying_keys};
@@ -41,8 +41,7 @@ const LONGEST_TOKEN: Duration = Duration::from_secs(1 << 32);
 pub struct Configuration {
     pub flags: ApiServerFlags,
     pub advertise: IpAddr,
-    pub certificates: Arc<Certificates>,
-    pub tls: rustls::ServerConfig,
+    pub listening: Listening,
     pub browsers: Browsers,
     /// The built-in kinds that are served.
     pub registry: api::Registry,
@@ -74,11 +73,6 @@ impl Configuration {
         };
         let usual = ServingCertificate::load(certificate, key)?;
         let certificates = Arc::new(Certificates::load(usual, &flags.serving.tls_sni_cert_key)?);
-        let tls = crate::serving::certificates::server_config(
-            Arc::clone(&certificates),
-            (&flags.tls).into(),
-            flags.serving.disable_http2_serving,
-        )?;
         let browsers = Browsers::load(&flags.serving)?;
         let features = Features::of(|name| crate::server::has_feature(&flags, name));
         let registry = runtime::registry(&flags, features)?;
@@ -90,6 +84,13 @@ impl Configuration {
             .context("--client-ca-file")?
             .map(Arc::new);
         let front_proxy = front_proxy::load(&flags)?;
+        let proxies = front_proxy.iter().map(|proxy| &proxy.authority);
+        let listening = Listening::new(
+            certificates,
+            client_authority.iter().chain(proxies).cloned().collect(),
+            (&flags.tls).into(),
+            flags.serving.disable_http2_serving,
+        )?;
         let issuer = Arc::new(issuer(&flags)?);
         let egress = match &flags.egress_selector_config_file {
             Some(file) => Egress::load(file).context("--egress-selector-config-file")?,
@@ -115,8 +116,7 @@ impl Configuration {
         Ok(Self {
             flags,
             advertise,
-            certificates,
-            tls,
+            listening,
             browsers,
             registry,
             client_authority,

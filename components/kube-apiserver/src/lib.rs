@@ -17,6 +17,7 @@ pub mod connect;
 pub mod declarations;
 pub mod definitions;
 pub mod etcd;
+mod events;
 pub mod flow_control;
 pub mod handlers;
 pub mod identity;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// State of the process that several places look at.
 #[derive(Debug, Default)]
@@ -22,6 +24,8 @@ pub struct Lifecycle {
     draining: OnceLock<Instant>,
     /// Watches end spread over this time, so that their clients don't all come to the next server at once.
     pub watch_grace: Duration,
+    /// Watches that are open.
+    watches: TaskTracker,
 }
 
 impl Lifecycle {
@@ -71,6 +75,26 @@ impl Lifecycle {
         self.drain.cancel();
     }
 
+    /// Watches end, within their time, while requests are still answered; without such a time they aren't waited for.
+    pub async fn end_watches(&self) {
+        if self.watch_grace.is_zero() {
+            return;
+        }
+        self.begin_draining();
+        self.watches.close();
+        if tokio::time::timeout(self.watch_grace, self.watches.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(open = self.watches.len(), "not all watches ended in time");
+        }
+    }
+
+    /// Counts a watch until the token is dropped.
+    pub fn watch_begins(&self) -> TaskTrackerToken {
+        self.watches.token()
+    }
+
     /// Comes when a watch has to end; `share`, between 0 and 1, is its place among all watches.
     pub async fn watch_ends(&self, share: f64) {
         self.drain.cancelled().await;
@@ -96,6 +120,22 @@ mod tests {
         );
         assert!(waited.is_ok() && lifecycle.is_pending("b"));
         lifecycle.after("never begun").await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn open_watches_are_waited_for_within_their_time() {
+        let lifecycle = Lifecycle::with_pending(&[], Duration::from_secs(10));
+        let (first, second) = (lifecycle.watch_begins(), lifecycle.watch_begins());
+        let began = Instant::now();
+        let ends = async {
+            lifecycle.watch_ends(0.5).await;
+            drop((first, second));
+        };
+        tokio::join!(lifecycle.end_watches(), ends);
+        assert_eq!(began.elapsed(), Duration::from_secs(5));
+        let _stuck = lifecycle.watch_begins();
+        lifecycle.end_watches().await;
+        assert_eq!(began.elapsed(), Duration::from_secs(15));
     }
 
     #[tokio::test(start_paused = true)]

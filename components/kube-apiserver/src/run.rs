@@ -19,10 +19,9 @@ use crate::pipeline;
 use crate::server::{Server, has_feature};
 use crate::services::families;
 use crate::serving::accept::{self, Limits};
-use crate::serving::certificates::{ClientAuthority, RELOAD_PERIOD};
+use crate::serving::certificates::{Listening, RELOAD_PERIOD};
 use crate::serving::debug_socket;
 use crate::serving::keepalive;
-use crate::serving::names::Certificates;
 use crate::serving::stamps::Stamps;
 use crate::serving::threads::Threads;
 use crate::stores::Stores;
@@ -62,8 +61,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     let Configuration {
         flags,
         advertise,
-        certificates,
-        tls,
+        listening,
         browsers,
         registry,
         client_authority,
@@ -113,11 +111,6 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     let port = listener.local_addr()?.port();
     tracing::info!(port, "listening");
 
-    let authorities: Vec<Arc<ClientAuthority>> = client_authority
-        .iter()
-        .chain(front_proxy.as_ref().map(|proxy| &proxy.authority))
-        .cloned()
-        .collect();
     let token_metrics = TokenMetrics::default();
     let peer_metrics = PeerMetrics::default();
     let handshake_errors = Counter::default();
@@ -221,7 +214,12 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         lifecycle: Lifecycle::with_pending(
             &[
                 &bootstrap::STEPS[..],
-                &["informer-sync", sync::RBAC_STEP, crate::definitions::STEP],
+                &[
+                    "informer-sync",
+                    sync::RBAC_STEP,
+                    crate::definitions::STEP,
+                    crate::services::repair::STEP,
+                ],
                 flow_control_steps,
             ]
             .concat(),
@@ -261,7 +259,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     let accepting = accept::serve(
         listener,
         Arc::clone(&threads),
-        Arc::new(tls),
+        listening.current(),
         limits,
         handler,
         stop_accepting.clone(),
@@ -322,10 +320,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     ));
     tasks.spawn(named("definitions", crate::definitions::run(Arc::clone(&server))));
     tasks.spawn(upkeep(Arc::clone(&server)));
-    tasks.spawn(named(
-        "reload",
-        reload(certificates, authorities, Arc::clone(&server)),
-    ));
+    tasks.spawn(named("reload", reload(listening, Arc::clone(&server))));
     tasks.spawn(named("store", store.keep(server.flags.clone())));
     tasks.spawn(named("serving threads", {
         let lost = threads.lost();
@@ -375,6 +370,15 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     if let Some(Err(error)) = ended {
         return Err(error);
     }
+    // Whoever asks a second time doesn't want to wait.
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::warn!("a second signal came; the server ends at once");
+        std::process::exit(1);
+    });
     stop(&server, &stop_accepting, &connections).await;
     audit_end.cancel();
     if tokio::time::timeout(AUDIT_TIMEOUT, auditing).await.is_err() {
@@ -471,10 +475,9 @@ async fn stop(server: &Server, stop_accepting: &CancellationToken, connections: 
                 tokio::time::sleep(IDLE_CHECK).await;
             }
         };
-        if tokio::time::timeout(server.flags.request_timeout, idle)
-            .await
-            .is_err()
-        {
+        let idle = tokio::time::timeout(server.flags.request_timeout, idle);
+        let (idle, ()) = tokio::join!(idle, server.lifecycle.end_watches());
+        if idle.is_err() {
             tracing::warn!("not all requests ended in time");
         }
     }
@@ -495,11 +498,7 @@ async fn stop(server: &Server, stop_accepting: &CancellationToken, connections: 
     }
 }
 
-async fn reload(
-    certificates: Arc<Certificates>,
-    authorities: Vec<Arc<ClientAuthority>>,
-    server: Arc<Server>,
-) -> anyhow::Result<()> {
+async fn reload(listening: Listening, server: Arc<Server>) -> anyhow::Result<()> {
     let mut stamps = Stamps::of(files_of(&server.flags));
     loop {
         beat::next(RELOAD_PERIOD).await;
@@ -512,7 +511,6 @@ async fn reload(
         }
         let mut outcomes = vec![
             ("the proxy client certificate", identity.map(drop)),
-            ("the serving certificate", certificates.reload()),
             (
                 "the certificates for kubelets",
                 server.backends.reload(&server.flags),
@@ -521,8 +519,7 @@ async fn reload(
         if let Some(peers) = &server.peers {
             outcomes.push(("the authorities of other API servers", peers.reload()));
         }
-        let authorities = authorities.iter().map(|authority| authority.reload());
-        outcomes.extend(authorities.map(|outcome| ("client authorities", outcome)));
+        outcomes.extend(listening.reload((&server.flags.tls).into()));
         for (what, outcome) in outcomes {
             if let Err(error) = outcome {
                 tracing::error!(

@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod families;
+mod node_port_repair;
 pub mod node_ports;
 pub mod ranges;
 pub mod repair;

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod body;
 pub mod browsers;
 pub mod certificates;
+mod client_certificates;
 mod cork;
 pub mod debug_socket;
 pub mod keepalive;

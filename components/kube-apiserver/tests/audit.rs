@@ -103,6 +103,25 @@ async fn events_tell_what_the_policy_wants() {
     assert_eq!(complete["annotations"]["authorization.k8s.io/decision"], "allow");
     assert_eq!(complete["user"]["username"], "admin");
 
+    // Of a pod is told which standard was enforced, where the namespace asks for none, too.
+    let account = json!({"metadata": {"name": "default"}});
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    for (plural, object) in [("serviceaccounts", account), ("pods", pod)] {
+        let request = http::Request::post(format!("/api/v1/namespaces/default/{plural}"))
+            .header("content-type", "application/json")
+            .body(object.to_string().into_bytes())
+            .unwrap();
+        admin.request::<Value>(request).await.unwrap();
+    }
+    let told = event(&log, |event| {
+        event["verb"] == "create" && event["objectRef"]["resource"] == "pods"
+    })
+    .await;
+    assert_eq!(
+        told["annotations"]["pod-security.kubernetes.io/enforce-policy"],
+        "privileged:latest"
+    );
+
     // What was sent is told as it was understood, before the server has its say; what it could not read isn't told.
     let send = async |id: &str, query: &str, body: Value| {
         let request = http::Request::post(format!("/api/v1/namespaces/default/configmaps{query}"))

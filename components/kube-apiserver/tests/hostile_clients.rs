@@ -75,13 +75,13 @@ fn post(path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn who_does_not_finish_a_handshake_or_headers_is_cut_off() {
     use kube_apiserver::serving::accept::{self, Limits};
-    use kube_apiserver::serving::certificates::{ServingCertificate, server_config};
+    use kube_apiserver::serving::certificates::{Listening, ServingCertificate};
     use kube_apiserver::serving::names::Certificates;
     let directory = tempfile::tempdir().unwrap();
     let pki = ClusterPki::write(directory.path()).unwrap();
     let certificate = ServingCertificate::load(&pki.file("apiserver.crt"), &pki.file("apiserver.key"));
     let certificates = Certificates::load(certificate.unwrap(), &[]).unwrap();
-    let tls = server_config(Arc::new(certificates), Agreement::default(), false).unwrap();
+    let listening = Listening::new(Arc::new(certificates), Vec::new(), Agreement::default(), false).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let limits = Limits {
@@ -95,7 +95,7 @@ async fn who_does_not_finish_a_handshake_or_headers_is_cut_off() {
     let serving = accept::serve(
         listener,
         threads,
-        Arc::new(tls),
+        listening.current(),
         limits,
         handler,
         stop.clone(),

@@ -215,6 +215,9 @@ async fn pages_about_the_process_are_served_to_who_may_see_them() {
     assert_eq!(page["emulationVersion"], "1.36");
     let refused = ask(&admin, "GET", "/statusz", "application/json", "").await;
     assert_eq!(refused, Err(StatusCode::NOT_ACCEPTABLE));
+    let yaml = "application/yaml;v=v1beta1;g=config.k8s.io;as=Statusz";
+    let page = ask(&admin, "GET", "/statusz", yaml, "").await.unwrap();
+    assert!(page.contains("apiVersion: config.k8s.io/v1beta1\n"), "{page}");
     let flags = get(&admin, "/flagz").await;
     assert!(flags.contains("\nexternal-hostname=api.example.com\n"), "{flags}");
     assert!(flags.contains("\nallow-privileged="), "{flags}");

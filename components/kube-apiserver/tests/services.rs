@@ -1,7 +1,7 @@
 //! Addresses, families and ports of services.
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Event, Service};
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -176,4 +176,58 @@ async fn the_default_range_gets_the_second_family_when_the_flag_has_it() {
         let range = ranges.get("kubernetes").await.unwrap();
         assert_eq!(range.spec.unwrap().cidrs.unwrap(), expected, "{flags:?}");
     }
+}
+
+/// Who was told another range, of ports or of addresses, gives nothing that a server told the first one could give, too.
+#[tokio::test]
+async fn servers_that_were_told_different_ranges_give_nothing_twice() {
+    let (etcd, first, services) = started(&[]).await;
+    let port = |port: u16| json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]});
+    create(&services, "a", port(30500)).await.unwrap();
+    let flags = [
+        "--service-node-port-range=29000-31000",
+        "--service-cluster-ip-range=10.96.0.0/24",
+    ];
+    let binary = Path::new(env!("CARGO_BIN_EXE_kube-apiserver"));
+    let second = ApiServer::start(binary, &etcd, &flags).await.unwrap();
+    let elsewhere: Api<Service> = Api::namespaced(second.admin().await.unwrap(), "default");
+    // Ports go by their numbers: the second server has taken the set over.
+    assert!(why(create(&elsewhere, "b", port(30500)).await).ends_with("provided port is already allocated"));
+    let made = create(&elsewhere, "b", port(29500)).await.unwrap();
+    let address = made["clusterIP"].as_str().unwrap();
+    assert!(address.starts_with("10.32.0."), "{address}");
+    assert_eq!(
+        why(create(&services, "c", port(30600)).await),
+        "422 Service \"c\" is invalid: spec.ports[0].nodePort: Invalid value: 30600: the provided range does not match the current range"
+    );
+    assert_eq!(
+        why(create(&elsewhere, "c", json!({"clusterIP": "10.96.0.77"})).await),
+        "422 Service \"c\" is invalid: spec.clusterIPs: Invalid value: [\"10.96.0.77\"]: failed to allocate IP 10.96.0.77: the provided network does not match the current range"
+    );
+    // The first one is told what no longer fits when it looks the next time.
+    let mut first = first;
+    first.restart(binary, &etcd, &[]).await.unwrap();
+    let events: Api<Event> = Api::default_namespaced(first.admin().await.unwrap());
+    testkit::eventually(std::time::Duration::from_secs(20), "both are told", async || {
+        let told: Vec<(Option<String>, Option<String>)> = events
+            .list(&Default::default())
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|event| (event.reason, event.message))
+            .collect();
+        let wanted = [
+            ("PortOutOfRange", "Port 29500 is not within the port range 30000-32767; please recreate service"),
+            (
+                "KubernetesDefaultServiceCIDRInconsistent",
+                "The default ServiceCIDR [10.32.0.0/24] does not match the controller flag configurations [10.96.0.0/24]",
+            ),
+        ];
+        let is_told = |(reason, message): &(&str, &str)| {
+            let wanted = (Some((*reason).to_owned()), Some((*message).to_owned()));
+            told.contains(&wanted)
+        };
+        (!wanted.iter().all(is_told)).then(|| format!("{told:?}"))
+    })
+    .await;
 }

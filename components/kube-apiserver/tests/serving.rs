@@ -329,3 +329,56 @@ async fn clients_with_certificates_as_openssl_makes_them_are_known() {
         }
     }
 }
+
+/// Takes down by whom a client's certificate should be signed.
+#[derive(Debug, Default)]
+struct Asked(std::sync::Mutex<Vec<Vec<u8>>>);
+
+impl rustls::client::ResolvesClientCert for Asked {
+    fn resolve(
+        &self,
+        authorities: &[&[u8]],
+        _: &[rustls::SignatureScheme],
+    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        *self.0.lock().unwrap() = authorities.iter().map(|name| name.to_vec()).collect();
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// Browsers and others with several certificates choose by it.
+#[tokio::test]
+async fn clients_are_told_by_whom_their_certificates_should_be_signed() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let mut store = rustls::RootCertStore::empty();
+    let authorities = certificates(&server.pki().file("ca.crt"));
+    for root in &authorities {
+        store.add(root.clone()).unwrap();
+    }
+    let subject = subject_of(&authorities[0]);
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let asked = Arc::new(Asked::default());
+        let tls = rustls::ClientConfig::builder_with_protocol_versions(&[version])
+            .with_root_certificates(store.clone())
+            .with_client_cert_resolver(Arc::clone(&asked) as _);
+        let tcp = tokio::net::TcpStream::connect(("127.0.0.1", server.port()))
+            .await
+            .unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        tokio_rustls::TlsConnector::from(Arc::new(tls))
+            .connect(name, tcp)
+            .await
+            .unwrap();
+        assert!(asked.0.lock().unwrap().contains(&subject), "{version:?}");
+    }
+}
+
+fn subject_of(certificate: &CertificateDer<'_>) -> Vec<u8> {
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    let (_, certificate) = X509Certificate::from_der(certificate).unwrap();
+    certificate.subject().as_raw().to_vec()
+}

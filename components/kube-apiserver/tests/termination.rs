@@ -219,3 +219,57 @@ async fn assert_answered_and_ended(stream: &mut (impl AsyncRead + Unpin)) {
     assert!(text.starts_with("http/1.1 200 "), "{text}");
     assert!(text.contains("connection: close"), "{text}");
 }
+
+fn signal(server: &ApiServer) {
+    let pid = server.pid().unwrap().to_string();
+    let sent = std::process::Command::new("kill").arg(pid).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Who asks twice doesn't wait for the end of what runs.
+#[tokio::test]
+async fn a_second_signal_ends_the_server_at_once() {
+    let etcd = Etcd::start().await.unwrap();
+    let mut server = ApiServer::start(Path::new(BINARY), &etcd, &["--shutdown-delay-duration=10m"])
+        .await
+        .unwrap();
+    let admin = server.admin().await.unwrap();
+    signal(&server);
+    testkit::eventually(Duration::from_secs(10), "the server is stopping", async || {
+        let ready = get(&admin, "/readyz").await;
+        (ready != Ok(StatusCode::INTERNAL_SERVER_ERROR)).then(|| format!("{ready:?}"))
+    })
+    .await;
+    server.terminate(Duration::from_secs(10)).unwrap();
+}
+
+/// Nobody's connection is refused before the watches have ended, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_while_watches_end_is_told_to_come_back() {
+    let etcd = Etcd::start().await.unwrap();
+    let flags = [
+        "--shutdown-watch-termination-grace-period=8s",
+        "--shutdown-send-retry-after=true",
+    ];
+    let mut server = ApiServer::start(Path::new(BINARY), &etcd, &flags).await.unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(server.admin().await.unwrap(), "kube-system");
+    let mut watches = Vec::new();
+    for _ in 0..20 {
+        let mut watch = maps.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+        assert!(watch.next().await.unwrap().is_ok());
+        watches.push(watch);
+    }
+    signal(&server);
+    // The first watch that ends says that the others are about to.
+    let first = watches
+        .iter_mut()
+        .map(|watch| Box::pin(async move { while let Some(Ok(_)) = watch.next().await {} }));
+    futures::future::select_all(first).await;
+    let late = server.admin().await.unwrap();
+    assert_eq!(
+        get(&late, "/api/v1/namespaces").await,
+        Ok(StatusCode::TOO_MANY_REQUESTS)
+    );
+    drop(watches);
+    server.terminate(Duration::from_secs(60)).unwrap();
+}

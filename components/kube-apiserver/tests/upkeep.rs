@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -226,8 +226,17 @@ async fn an_address_is_recorded_for_the_service_that_has_it() {
     let ports = "/registry/ranges/servicenodeports";
     let node_port = json!({"metadata": {"name": "n"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}});
     let node_port = serde_json::from_value(node_port).unwrap();
-    services.create(&PostParams::default(), &node_port).await.unwrap();
+    let made = services.create(&PostParams::default(), &node_port).await.unwrap();
     direct.delete(ports, None).await.unwrap();
+    // A record that has lost its labels.
+    let bare = made.spec.unwrap().cluster_ip.unwrap();
+    let unlabelled = direct.get(key(&bare), None).await.unwrap();
+    let mut unlabelled: Value = serde_json::from_slice(unlabelled.kvs()[0].value()).unwrap();
+    unlabelled["metadata"]["labels"].take();
+    direct
+        .put(key(&bare), unlabelled.to_string(), None)
+        .await
+        .unwrap();
     record["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
     record["spec"]["parentRef"]["name"] = json!("other");
     direct.put(key(&address), record.to_string(), None).await.unwrap();
@@ -251,7 +260,44 @@ async fn an_address_is_recorded_for_the_service_that_has_it() {
         records.get_opt("10.32.0.254").await.unwrap().is_none()
     })
     .await;
+    eventually("the labels are there again", async || {
+        let labels = records
+            .get(&bare)
+            .await
+            .unwrap()
+            .metadata
+            .labels
+            .unwrap_or_default();
+        labels
+            .get("ipaddress.kubernetes.io/managed-by")
+            .map(String::as_str)
+            == Some("ipallocator.k8s.io")
+            && labels
+                .get("ipaddress.kubernetes.io/ip-family")
+                .map(String::as_str)
+                == Some("IPv4")
+    })
+    .await;
     let admin = server.admin().await.unwrap();
+    let events: Api<Event> = Api::default_namespaced(admin.clone());
+    eventually("the repairs are told", async || {
+        let told: Vec<(String, String)> = events
+            .list(&Default::default())
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|event| (event.reason.unwrap(), event.message.unwrap()))
+            .collect();
+        let is_told = |reason: &str, message: String| told.contains(&(reason.to_owned(), message));
+        is_told(
+            "ClusterIPNotAllocated",
+            format!("the ClusterIP [IPv4]: {address} for Service default/s has a wrong reference; repairing"),
+        ) && is_told(
+            "IPAddressNotAllocated",
+            "IPAddress: 10.32.0.254 for Service default/other appears to have leaked: cleaning up".to_owned(),
+        ) && told.iter().any(|(reason, _)| reason == "PortNotAllocated")
+    })
+    .await;
     eventually("the repairs are counted", async || {
         let request = http::Request::get("/metrics").body(vec![]).unwrap();
         let metrics = admin.request_text(request).await.unwrap();

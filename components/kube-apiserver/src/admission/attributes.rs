@@ -53,6 +53,8 @@ pub struct Attributes<'a> {
     pub operation: Operation,
     pub namespace: String,
     pub name: String,
+    /// What the name begins with that the object gets once the plugins that may change it are done.
+    pub generate_name: String,
     pub subresource: String,
     pub dry_run: bool,
     pub options: Options<'a>,
@@ -78,6 +80,7 @@ impl<'a> Attributes<'a> {
             operation,
             namespace: target.namespace.clone(),
             name: target.name.clone(),
+            generate_name: String::new(),
             subresource: target.subresource.clone(),
             dry_run,
             options: Options::None,
@@ -112,7 +115,15 @@ impl<'a> Attributes<'a> {
     }
 
     pub fn forbidden(&self, why: &str) -> ApiError {
-        ApiError::forbidden(&self.resource(), &self.name, why)
+        ApiError::forbidden(&self.resource(), self.shown_name(), why)
+    }
+
+    /// The name that a refusal has: of an object that has none yet, what it will begin with.
+    pub fn shown_name(&self) -> &str {
+        [self.name.as_str(), self.generate_name.as_str()]
+            .into_iter()
+            .find(|name| !name.is_empty())
+            .unwrap_or("Unknown")
     }
 
     pub fn resource(&self) -> GroupResource {

@@ -15,6 +15,19 @@ use std::path::{Path, PathBuf};
 use super::pod_security::configuration::PodSecurityConfiguration;
 use super::resource_quota::limited::{self, Limited};
 
+/// Plugins that have a configuration. As with upstream, what is said for other plugins that there are isn't looked at; a
+/// name of no plugin is refused, because what was meant for one would be lost with it.
+const READERS: [&str; 8] = [
+    "MutatingAdmissionWebhook",
+    "ValidatingAdmissionWebhook",
+    "PodSecurity",
+    "PodNodeSelector",
+    "PodTolerationRestriction",
+    "EventRateLimit",
+    "ImagePolicyWebhook",
+    "ResourceQuota",
+];
+
 /// What the file says, read and checked.
 #[derive(Debug, Default)]
 pub struct AdmissionConfiguration {
@@ -34,7 +47,7 @@ struct File {
     api_version: String,
     kind: String,
     #[serde(default)]
-    plugins: Vec<Plugin>,
+    plugins: Option<Vec<Plugin>>,
 }
 
 #[derive(Deserialize)]
@@ -63,11 +76,18 @@ impl AdmissionConfiguration {
         expect(
             &file.api_version,
             &file.kind,
-            &["apiserver.config.k8s.io/v1"],
+            &["apiserver.config.k8s.io/v1", "apiserver.k8s.io/v1alpha1"],
             "AdmissionConfiguration",
         )?;
         let mut loaded = Self::default();
-        for plugin in &file.plugins {
+        for plugin in file.plugins.iter().flatten() {
+            if plugins::is_known(&plugin.name) && !READERS.contains(&plugin.name.as_str()) {
+                tracing::warn!(
+                    plugin = plugin.name,
+                    "the plugin has no configuration; what is said for it is not looked at"
+                );
+                continue;
+            }
             let told = match (&plugin.configuration, plugin.path.as_str()) {
                 (Some(told), _) if !told.is_null() => told.clone(),
                 (_, "") => continue,
@@ -101,12 +121,13 @@ impl AdmissionConfiguration {
             "MutatingAdmissionWebhook" => self.mutating = webhooks(told, folder)?,
             "ValidatingAdmissionWebhook" => self.validating = webhooks(told, folder)?,
             "PodSecurity" => {
-                let told = checked(
-                    told,
-                    &["pod-security.admission.config.k8s.io/v1"],
-                    "PodSecurityConfiguration",
-                )?;
-                self.pod_security = PodSecurityConfiguration::read(&told)?;
+                let versions = [
+                    "pod-security.admission.config.k8s.io/v1",
+                    "pod-security.admission.config.k8s.io/v1beta1",
+                    "pod-security.admission.config.k8s.io/v1alpha1",
+                ];
+                let told = checked(told, &versions, "PodSecurityConfiguration")?;
+                self.pod_security = PodSecurityConfiguration::read(told)?;
             }
             "PodNodeSelector" => self.node_selectors = typed(told)?,
             "PodTolerationRestriction" => {
@@ -216,6 +237,40 @@ mod tests {
                 false,
             ),
             (format!("{head}- {{name: Other}}\n"), true),
+            (
+                format!(
+                    "{head}- {{name: LimitRanger, configuration: {{a: b}}}}\n- {{name: Priority, path: missing}}\n"
+                ),
+                true,
+            ),
+            (
+                head.replace("apiserver.config.k8s.io/v1", "apiserver.k8s.io/v1alpha1"),
+                true,
+            ),
+            (
+                head.replace("apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1alpha1"),
+                false,
+            ),
+            (
+                format!(
+                    "{head}{}",
+                    security
+                        .replace("LEVEL", "baseline")
+                        .replace("k8s.io/v1,", "k8s.io/v1beta1,")
+                ),
+                true,
+            ),
+            (
+                format!(
+                    "{head}{}",
+                    security
+                        .replace("LEVEL", "baseline")
+                        .replace("k8s.io/v1,", "k8s.io/v1alpha1,")
+                ),
+                true,
+            ),
+            (format!("{head}{}", security.replace("LEVEL", "5")), false),
+            (format!("{head}{}", security.replace("LEVEL", "''")), true),
             ("kind: Other\napiVersion: v1\n".to_owned(), false),
             (
                 format!("{head}{}", webhook.replace("kubeconfig}", "missing}")),

@@ -74,7 +74,7 @@ pub async fn admit(
         let resource = attributes.resource();
         let refused = attributes.forbidden(&why);
         let details = Details {
-            name: attributes.name.clone(),
+            name: attributes.shown_name().to_owned(),
             group: resource.group.clone(),
             kind: resource.resource.clone(),
             causes: vec![Cause {

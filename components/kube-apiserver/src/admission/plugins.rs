@@ -179,6 +179,11 @@ impl Plugin {
     }
 }
 
+/// Whether there is a plugin of that name.
+pub fn is_known(name: &str) -> bool {
+    ALL.iter().any(|plugin| plugin.name() == name)
+}
+
 /// The plugins that run, in their order. Unknown names and contradictions are refused.
 pub fn chain(enable: &[String], disable: &[String]) -> anyhow::Result<Vec<Plugin>> {
     for (flag, names) in [
@@ -186,7 +191,7 @@ pub fn chain(enable: &[String], disable: &[String]) -> anyhow::Result<Vec<Plugin
         ("--disable-admission-plugins", disable),
     ] {
         for name in names {
-            if !ALL.iter().any(|plugin| plugin.name() == name) {
+            if !is_known(name) {
                 let supported: Vec<&str> = ALL.iter().map(|plugin| plugin.name()).collect();
                 bail!(
                     "{flag}: plugin {name:?} is not supported; supported are {}",

@@ -2,6 +2,7 @@
 
 pub mod checks;
 pub mod configuration;
+mod decode;
 pub mod namespaces;
 pub mod policy;
 
@@ -68,6 +69,9 @@ pub async fn admit(
     let metrics = &server.metrics.pod_security;
     if problems.is_empty() && is_free(&policy, is_pod) {
         if is_pod {
+            attributes
+                .request
+                .annotate(format!("{PREFIX}enforce-policy"), policy.enforce.to_string());
             metrics.evaluated(attributes, Mode::Enforce, &policy.enforce, true);
         }
         return Ok(());

@@ -70,7 +70,7 @@ fn refusal(pod: &Value, node: &Value, pod_level: bool) -> Option<(&'static str, 
 fn refuse(attributes: &Attributes<'_>, cause: &str, why: &str) -> ApiError {
     let resource = attributes.resource();
     let details = Details {
-        name: attributes.name.clone(),
+        name: attributes.shown_name().to_owned(),
         group: resource.group.clone(),
         kind: resource.resource.clone(),
         causes: vec![Cause {

@@ -2,7 +2,7 @@
 
 mod master_count;
 
-use super::{objects, server_lease};
+use super::{objects, server_lease, service_range};
 use crate::beat;
 use crate::server::Server;
 use crate::services::addresses;
@@ -21,7 +21,9 @@ const SLICE_LABEL: &str = "kubernetes.io/service-name";
 
 /// Keeps everything right until the server drains, then takes itself out.
 pub async fn run(server: Arc<Server>) {
+    let mut told = false;
     loop {
+        service_range::compare(&server, &mut told).await;
         if let Err(error) = round(&server, false).await {
             tracing::warn!(%error, "the kubernetes service could not be reconciled");
         }
@@ -174,13 +176,14 @@ async fn service(server: &Server, starting: bool) -> anyhow::Result<()> {
         return Ok(());
     };
     let address = addresses::first(range);
-    let is_there = |group: &str, plural: &str, namespace: &str, name: &str| {
-        server.stores.cached(group, plural, namespace, name).is_some()
-    };
     // Otherwise building both again would be a good part of what an idle server does.
     if !starting
-        && is_there("", "services", NAMESPACE, NAME)
-        && is_there("networking.k8s.io", "ipaddresses", "", &address.to_string())
+        && let Some(service) = server.stores.cached("", "services", NAMESPACE, NAME)
+        && let Some(address) = service["spec"]["clusterIP"].as_str()
+        && server
+            .stores
+            .cached("networking.k8s.io", "ipaddresses", "", address)
+            .is_some()
     {
         return Ok(());
     }
@@ -188,9 +191,13 @@ async fn service(server: &Server, starting: bool) -> anyhow::Result<()> {
         namespace: NAMESPACE,
         name: NAME,
     };
-    match addresses::take(server, range, address, &owner, false).await {
-        Ok(()) | Err(addresses::AddressError::Taken) => {}
-        Err(error) => return Err(error.into()),
+    // A service that has another address, of a range that the flag had once or has elsewhere, keeps it.
+    let there = server.stores.cached("", "services", NAMESPACE, NAME);
+    if there.is_none_or(|service| service["spec"]["clusterIP"] == address.to_string()) {
+        match addresses::take(server, range, address, &owner, false).await {
+            Ok(()) | Err(addresses::AddressError::Taken) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
     let node_port = server.flags.kubernetes_service_node_port;

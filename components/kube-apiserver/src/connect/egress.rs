@@ -161,7 +161,11 @@ impl Egress {
         let mut seen: Vec<&str> = Vec::new();
         for (index, selection) in config.egress_selections.iter().enumerate() {
             let field = format!("egressSelections[{index}]");
-            let name = selection.name.as_str();
+            // The first version's word for it.
+            let name = match selection.name.as_str() {
+                "master" if config.api_version.ends_with("/v1alpha1") => "controlplane",
+                name => name,
+            };
             if seen.contains(&name) {
                 bail!("{field}.name: Duplicate value: {name:?}");
             }
@@ -366,6 +370,10 @@ mod tests {
         assert!(parsed(&connect("{tcp: {url: 'http://127.0.0.1:1'}}")).is_ok());
         assert!(parsed(&connect("{uds: {udsName: /run/proxy}}").replace("HTTPConnect", "GRPC")).is_ok());
         assert!(parsed("{name: etcd, connection: {proxyProtocol: Direct}}").is_ok());
+        let master = connect("{uds: {udsName: /run/proxy}}").replace("cluster", "master");
+        let first = Egress::parse(&format!("{}{master}", head.replace("v1beta1", "v1alpha1"))).unwrap();
+        assert!(matches!(first.control_plane, Way::Proxy(_)));
+        assert!(parsed(&master).is_err(), "later versions don't know the word");
         for (entry, said) in [
             (connect("{}"), "exactly one of tcp and uds"),
             (

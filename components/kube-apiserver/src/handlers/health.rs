@@ -26,6 +26,7 @@ fn checks(endpoint: &str, services: bool) -> Vec<&'static str> {
     }
     all.extend(crate::bootstrap::STEPS);
     all.push(crate::bootstrap::FLOW_CONTROL_STEP);
+    all.push(crate::services::repair::STEP);
     if endpoint == "readyz" {
         all.push("shutdown");
     }

@@ -1,11 +1,12 @@
-//! `/statusz` and `/flagz`: the process and its command line, for people; and as JSON for who asks in so many words.
+//! `/statusz` and `/flagz`: the process and its command line, for people; and as JSON or YAML for who asks in so many words.
 
 use super::paths::not_found;
 use crate::answer;
-use crate::media::Accepted;
+use crate::media::{Accepted, Encoding};
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
+use apimachinery::ApiError;
 use clap::CommandFactory;
 use component_config::kube_apiserver::{ApiServerFlags, UNUSED_FLAGS};
 use http::{HeaderMap, StatusCode};
@@ -22,8 +23,8 @@ const PATHS: [&str; 7] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Text,
-    /// JSON of this version.
-    Version(&'static str),
+    /// An object of this version.
+    Version(&'static str, Encoding),
 }
 
 pub fn statusz(server: &Server, request: &ApiRequest) -> Response {
@@ -38,9 +39,10 @@ pub fn statusz(server: &Server, request: &ApiRequest) -> Response {
     let emulated = server.flags.version.emulated.to_string();
     match form(&request.headers, "Statusz") {
         None => refusal(),
-        Some(Form::Version(of)) => document(
+        Some(Form::Version(of, encoding)) => document(
             "Statusz",
             of,
+            encoding,
             json!({
                 "startTime": seconds(server.started).to_string(),
                 "uptimeSeconds": up,
@@ -72,7 +74,7 @@ pub fn flagz(server: &Server, request: &ApiRequest) -> Response {
     let flags = flags(std::env::args());
     match form(&request.headers, "Flagz") {
         None => refusal(),
-        Some(Form::Version(of)) => document("Flagz", of, json!({ "flags": flags })),
+        Some(Form::Version(of, encoding)) => document("Flagz", of, encoding, json!({ "flags": flags })),
         Some(Form::Text) => {
             let lines: String = flags
                 .iter()
@@ -119,7 +121,7 @@ fn seconds(time: jiff::Timestamp) -> jiff::Timestamp {
     jiff::Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
-fn document(kind: &str, version: &str, fields: Value) -> Response {
+fn document(kind: &str, version: &str, encoding: Encoding, fields: Value) -> Response {
     let mut document = json!({
         "kind": kind,
         "apiVersion": format!("config.k8s.io/{version}"),
@@ -128,10 +130,14 @@ fn document(kind: &str, version: &str, fields: Value) -> Response {
     if let (Some(into), Value::Object(fields)) = (document.as_object_mut(), fields) {
         into.extend(fields);
     }
-    answer::value(StatusCode::OK, &document, &Accepted::default())
+    let accepted = Accepted {
+        encoding,
+        ..Accepted::default()
+    };
+    answer::value(StatusCode::OK, &document, &accepted)
 }
 
-/// The first form of the client's list that there is. JSON must be asked for by group, version and kind.
+/// The first form of the client's list that there is. An object must be asked for by group, version and kind.
 fn form(headers: &HeaderMap, kind: &str) -> Option<Form> {
     let mut accepted = headers
         .get_all(http::header::ACCEPT)
@@ -146,26 +152,30 @@ fn form(headers: &HeaderMap, kind: &str) -> Option<Form> {
     }
     accepted.find_map(|range| {
         let mut words = range.split(';').map(str::trim);
-        match words.next()? {
-            "*/*" | "text/*" | "text/plain" => Some(Form::Text),
-            "application/json" => {
-                let told: BTreeMap<&str, &str> = words.filter_map(|word| word.split_once('=')).collect();
-                let version = ["v1beta1", "v1alpha1"]
-                    .into_iter()
-                    .find(|version| told.get("v") == Some(version))?;
-                let fits = told.get("g") == Some(&"config.k8s.io") && told.get("as") == Some(&kind);
-                fits.then_some(Form::Version(version))
-            }
-            _ => None,
-        }
+        let encoding = match words.next()? {
+            "*/*" | "text/*" | "text/plain" => return Some(Form::Text),
+            "application/json" => Encoding::Json,
+            "application/yaml" => Encoding::Yaml,
+            _ => return None,
+        };
+        let told: BTreeMap<&str, &str> = words.filter_map(|word| word.split_once('=')).collect();
+        let version = ["v1beta1", "v1alpha1"]
+            .into_iter()
+            .find(|version| told.get("v") == Some(version))?;
+        let fits = told.get("g") == Some(&"config.k8s.io") && told.get("as") == Some(&kind);
+        fits.then_some(Form::Version(version, encoding))
     })
 }
 
+/// Upstream's words: protobuf is among what it can write, though no such page is given.
 fn refusal() -> Response {
-    answer::text(
-        StatusCode::NOT_ACCEPTABLE,
-        "only text/plain and application/json with g=config.k8s.io, v=v1beta1 or v1alpha1, and as= are available\n",
-    )
+    let known = [
+        "application/json",
+        "application/yaml",
+        "application/vnd.kubernetes.protobuf",
+        "text/plain",
+    ];
+    answer::failure(&ApiError::not_acceptable(&known), &Accepted::default())
 }
 
 #[cfg(test)]
@@ -173,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_given_to_who_names_group_version_and_kind() {
+    fn objects_are_given_to_who_names_group_version_and_kind() {
         for (accept, told) in [
             ("", Some(Form::Text)),
             ("text/plain", Some(Form::Text)),
@@ -183,8 +193,13 @@ mod tests {
             ("application/json;v=v1beta1;g=config.k8s.io", None),
             (
                 "application/json;v=v1beta1;g=config.k8s.io;as=Statusz",
-                Some(Form::Version("v1beta1")),
+                Some(Form::Version("v1beta1", Encoding::Json)),
             ),
+            (
+                "application/yaml;v=v1beta1;g=config.k8s.io;as=Statusz",
+                Some(Form::Version("v1beta1", Encoding::Yaml)),
+            ),
+            ("application/yaml", None),
             ("application/json;v=v1beta1;g=config.k8s.io;as=Flagz", None),
             (
                 "application/json;v=foo;g=config.k8s.io;as=Statusz,*/*",

@@ -2,16 +2,17 @@
 
 use crate::metrics::allocations::Wish;
 use crate::server::Server;
-use apimachinery::time;
+use crate::stores;
+use apimachinery::{meta, time};
 use ipnet::IpNet;
 use rand::Rng;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::time::Instant;
-use storage::{Preconditions, StorageError, Store};
+use storage::{Change, ObjectRef, Preconditions, StorageError, Store};
 
 const MANAGED_BY: &str = "ipaddress.kubernetes.io/managed-by";
-pub const ALLOCATOR: &str = "ipallocator.k8s.io";
+const ALLOCATOR: &str = "ipallocator.k8s.io";
 const FAMILY: &str = "ipaddress.kubernetes.io/ip-family";
 /// Random tries before the range is searched from its beginning.
 const RANDOM_TRIES: usize = 16;
@@ -58,7 +59,7 @@ fn object(server: &Server, address: IpAddr, owner: &Owner<'_>) -> Value {
             "name": address.to_string(),
             "uid": crate::metadata::new_uid(),
             "creationTimestamp": time::format_time(jiff::Timestamp::now()),
-            "labels": { FAMILY: if address.is_ipv4() { "IPv4" } else { "IPv6" }, MANAGED_BY: ALLOCATOR },
+            "labels": { FAMILY: family(address), MANAGED_BY: ALLOCATOR },
         },
         "spec": { "parentRef": { "group": "", "resource": "services", "namespace": owner.namespace, "name": owner.name } },
     });
@@ -79,6 +80,43 @@ fn object(server: &Server, address: IpAddr, owner: &Owner<'_>) -> Value {
         api::managed::track_whole(row, None, &mut object, writer);
     }
     object
+}
+
+/// The family of an address, as labels and messages have it.
+pub fn family(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "IPv4" } else { "IPv6" }
+}
+
+/// Whether the allocator made the record of an address.
+pub fn is_managed(record: &Value) -> bool {
+    meta::label(record, MANAGED_BY) == Some(ALLOCATOR)
+}
+
+/// Whether the record of an address has the labels that the allocator gives it.
+pub fn is_labelled(record: &Value, address: IpAddr) -> bool {
+    is_managed(record) && meta::label(record, FAMILY) == Some(family(address))
+}
+
+/// Gives the record of an address its labels back.
+pub async fn label(server: &Server, address: IpAddr) -> Result<(), AddressError> {
+    let decide = |current: Option<ObjectRef>| async move {
+        let Some(current) = current else {
+            return Ok::<_, StorageError>(Change::Nothing);
+        };
+        let mut record = stores::parse(&current)?;
+        meta::remove(&mut record, "resourceVersion");
+        meta::set_label(&mut record, FAMILY, family(address));
+        meta::set_label(&mut record, MANAGED_BY, ALLOCATOR);
+        Ok(Change::Write {
+            json: record.to_string().into_bytes().into(),
+            ttl: None,
+        })
+    };
+    let name = address.to_string();
+    store(server)?
+        .update::<_, _, StorageError>("", &name, &Preconditions::default(), decide)
+        .await?;
+    Ok(())
 }
 
 fn number(address: IpAddr) -> u128 {

@@ -4,7 +4,7 @@ use crate::metrics::allocations::Wish;
 use crate::server::Server;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use component_config::kube_apiserver::PortRange;
+use component_config::kube_apiserver::{PortRange, parse_port_range};
 use rand::Rng;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -18,10 +18,14 @@ const RETRIES: usize = 64;
 pub enum PortError {
     #[error("provided port is already allocated")]
     Taken,
-    #[error("provided port is not in the valid range. The range of valid ports is {}-{}", .0.first, .0.last)]
+    #[error("provided port is not in the valid range. The range of valid ports is {0}")]
     OutOfRange(PortRange),
     #[error("range is full")]
     Full,
+    /// Another server, or this one before, was told another range; until the repair has gone over it nothing is given,
+    /// because two servers would give the same port.
+    #[error("the provided range does not match the current range")]
+    OtherRange,
     #[error("the port allocation kept changing")]
     Contended,
     #[error("the port allocation can't be read: {0}")]
@@ -50,13 +54,26 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Reads upstream's RangeAllocation: the bitmap is one big-endian number whose bit 0 is the first port.
-    fn decode(value: &[u8], range: PortRange) -> Result<Self, PortError> {
+    /// No port of the range is in use.
+    pub fn none_of(range: PortRange) -> Self {
+        Self {
+            range,
+            used: BTreeSet::new(),
+        }
+    }
+
+    /// Reads upstream's RangeAllocation: the bitmap is one big-endian number whose bit 0 is the first port of the range that
+    /// it names. `usual` is the range of one that names none.
+    fn decode(value: &[u8], usual: PortRange) -> Result<Self, PortError> {
         let unreadable = |why: &str| PortError::Unreadable(why.to_owned());
         let object: Value = match value.strip_prefix(b"k8s\0") {
             Some(_) => crate::protobuf::decode_range_allocation(value)
                 .ok_or_else(|| unreadable("malformed protobuf"))?,
             None => serde_json::from_slice(value).map_err(|error| unreadable(&error.to_string()))?,
+        };
+        let range = match object["range"].as_str().unwrap_or("") {
+            "" => usual,
+            text => parse_port_range(text).map_err(|why| unreadable(&why))?,
         };
         let bytes = STANDARD
             .decode(object["data"].as_str().unwrap_or(""))
@@ -83,14 +100,10 @@ impl Ports {
             let offset = usize::from(port - self.range.first);
             bytes[highest - 1 - offset / 8] |= 1 << (offset % 8);
         }
-        let range = format!("{}-{}", self.range.first, self.range.last);
+        let range = self.range.to_string();
         json!({ "kind": "RangeAllocation", "apiVersion": "v1", "metadata": {}, "range": range, "data": STANDARD.encode(bytes) })
             .to_string()
             .into_bytes()
-    }
-
-    fn contains(&self, port: u16) -> bool {
-        (self.range.first..=self.range.last).contains(&port)
     }
 
     /// A free port. Those at the beginning, which are left to who asks for a certain one, are only given when there is no
@@ -108,21 +121,31 @@ impl Ports {
     }
 }
 
-async fn load(raw: &RawStore, range: PortRange) -> Result<(Ports, Option<Revision>), PortError> {
-    match raw.get(KEY).await? {
-        Some(stored) => Ok((Ports::decode(&stored.value, range)?, Some(stored.mod_revision))),
-        None => Ok((
-            Ports {
-                range,
-                used: BTreeSet::new(),
-            },
-            None,
-        )),
-    }
+async fn load(raw: &RawStore, usual: PortRange) -> Result<(Ports, Option<Revision>), PortError> {
+    Ok(match raw.get(KEY).await? {
+        Some(stored) => (Ports::decode(&stored.value, usual)?, Some(stored.mod_revision)),
+        None => (Ports::none_of(usual), None),
+    })
 }
 
 /// Changes the set in a transaction; `change` is asked again when somebody else was faster.
-pub async fn change<T>(
+async fn change<T>(
+    server: &Server,
+    dry_run: bool,
+    mut change: impl FnMut(&mut Ports) -> Result<T, PortError>,
+) -> Result<T, PortError> {
+    let own = server.flags.service_node_port_range;
+    replace(server, dry_run, |ports| {
+        if ports.range != own {
+            return Err(PortError::OtherRange);
+        }
+        change(ports)
+    })
+    .await
+}
+
+/// Likewise, of whichever range the set is: `change` may put one of another range in its place.
+pub async fn replace<T>(
     server: &Server,
     dry_run: bool,
     mut change: impl FnMut(&mut Ports) -> Result<T, PortError>,
@@ -144,18 +167,20 @@ pub async fn change<T>(
 
 /// Takes a certain port.
 pub async fn take(server: &Server, port: u16, dry_run: bool) -> Result<(), PortError> {
-    let outcome = change(server, dry_run, |ports| {
-        // As with upstream a dry run only looks whether the port is free.
-        if !dry_run && !ports.contains(port) {
-            return Err(PortError::OutOfRange(ports.range));
-        }
-        if ports.used.insert(port) {
-            Ok(())
-        } else {
-            Err(PortError::Taken)
-        }
-    })
-    .await;
+    let range = server.flags.service_node_port_range;
+    // As with upstream a dry run only looks whether the port is free.
+    let outcome = if dry_run || range.contains(port) {
+        change(server, dry_run, |ports| {
+            if ports.used.insert(port) {
+                Ok(())
+            } else {
+                Err(PortError::Taken)
+            }
+        })
+        .await
+    } else {
+        Err(PortError::OutOfRange(range))
+    };
     if !dry_run {
         server.metrics.allocations.port(Wish::Certain, outcome.is_ok());
     }
@@ -212,6 +237,21 @@ mod tests {
     }
 
     #[test]
+    fn the_bitmap_is_of_the_range_that_it_names() {
+        let of = |range: &str| {
+            let stored = json!({"range": range, "data": STANDARD.encode([0b101])}).to_string();
+            Ports::decode(stored.as_bytes(), RANGE).map(|ports| (ports.range.first, ports.used))
+        };
+        assert_eq!(of("").unwrap(), (30000, BTreeSet::from([30000, 30002])));
+        assert_eq!(
+            of("29000-32767").unwrap(),
+            (29000, BTreeSet::from([29000, 29002]))
+        );
+        assert_eq!(of("29000-29001").unwrap(), (29000, BTreeSet::from([29000])));
+        assert!(of("x").is_err());
+    }
+
+    #[test]
     fn ports_at_the_beginning_are_given_last() {
         for (first, last, kept) in [(1, 16, 0), (1, 17, 16), (30000, 32767, 86), (1, 65535, 128)] {
             assert_eq!(
@@ -224,10 +264,7 @@ mod tests {
             first: 100,
             last: 139,
         };
-        let mut ports = Ports {
-            range,
-            used: BTreeSet::new(),
-        };
+        let mut ports = Ports::none_of(range);
         for given in 0..40 {
             let port = ports.free().unwrap();
             assert_eq!(port >= 116, given < 24, "{port}");
@@ -238,10 +275,7 @@ mod tests {
     #[test]
     fn a_full_range_has_nothing_free() {
         let range = PortRange { first: 1, last: 3 };
-        let mut ports = Ports {
-            range,
-            used: BTreeSet::new(),
-        };
+        let mut ports = Ports::none_of(range);
         for _ in 0..3 {
             let port = ports.free().unwrap();
             assert!(ports.used.insert(port));

@@ -1,4 +1,4 @@
-//! The ranges that addresses of services are from: those of the flags, and those of ServiceCIDR objects.
+//! The ranges that addresses of services are from: those of ServiceCIDR objects, the first of which the flags make.
 
 use super::families;
 use crate::server::Server;
@@ -6,6 +6,10 @@ use apimachinery::meta;
 use ipnet::IpNet;
 use serde_json::Value;
 use std::sync::Arc;
+use storage::StorageError;
+
+const GROUP: &str = "networking.k8s.io";
+const PLURAL: &str = "servicecidrs";
 
 /// Whether addresses are given from a range: it is ready, or nobody has said so yet, and stays.
 fn is_open(range: &Value) -> bool {
@@ -25,15 +29,10 @@ fn nets(range: &Value) -> impl Iterator<Item = IpNet> + '_ {
         .filter_map(|cidr| cidr.as_str()?.parse().ok())
 }
 
-/// All ranges, the configured ones first. One of these whose objects are all closed is closed, too.
+/// All ranges that addresses are given from, the configured ones first. A configured range that no object has is none: the
+/// flag only makes the default object, and servers that were told different ranges give from the same ones.
 pub fn all(configured: &[IpNet], objects: &[Arc<Value>]) -> Vec<IpNet> {
-    let is_closed = |net: &IpNet| {
-        let of_net = |range: &&Arc<Value>| nets(range).any(|other| other.trunc() == net.trunc());
-        let mut of_net = objects.iter().filter(of_net).peekable();
-        of_net.peek().is_some() && !of_net.any(|range| is_open(range))
-    };
-    let open = configured.iter().copied().filter(|net| !is_closed(net));
-    let mut ranges: Vec<IpNet> = open.collect();
+    let mut ranges: Vec<IpNet> = Vec::new();
     for range in objects
         .iter()
         .filter(|range| is_open(range))
@@ -43,6 +42,8 @@ pub fn all(configured: &[IpNet], objects: &[Arc<Value>]) -> Vec<IpNet> {
             ranges.push(range);
         }
     }
+    let is_configured = |range: &IpNet| configured.iter().any(|own| own.trunc() == range.trunc());
+    ranges.sort_by_key(|range| !is_configured(range));
     ranges
 }
 
@@ -53,11 +54,23 @@ pub fn of_family(configured: &[IpNet], objects: &[Arc<Value>], family: &str) -> 
     ranges
 }
 
-/// The objects that say which further ranges there are.
+/// The ranges that services may have addresses of, whether or not further ones are given from them.
+pub fn any(objects: &[Arc<Value>]) -> Vec<IpNet> {
+    objects.iter().flat_map(|range| nets(range)).collect()
+}
+
+/// The objects that say which ranges there are.
 pub fn objects(server: &Server) -> Vec<Arc<Value>> {
-    server
-        .stores
-        .cached_list("networking.k8s.io", "servicecidrs", None)
+    server.stores.cached_list(GROUP, PLURAL, None)
+}
+
+/// Likewise; where the cache has none, because the first one was made just now, those that are stored.
+pub async fn known(server: &Server) -> Result<Vec<Arc<Value>>, StorageError> {
+    let cached = objects(server);
+    if cached.is_empty() {
+        return server.stores.newest_list(GROUP, PLURAL, "").await;
+    }
+    Ok(cached)
 }
 
 #[cfg(test)]
@@ -94,6 +107,17 @@ mod tests {
         };
         assert_eq!(shown("IPv4"), ["10.32.0.0/24", "10.64.0.0/24"]);
         assert_eq!(shown("IPv6"), ["fd00::/112"]);
+        let elsewhere: Vec<IpNet> = vec!["10.64.0.0/24".parse().unwrap(), "10.99.0.0/24".parse().unwrap()];
+        let shown: Vec<String> = all(&elsewhere, &objects)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            shown,
+            ["10.64.0.0/24", "10.32.0.0/24", "fd00::/112"],
+            "the flag adds none"
+        );
+        assert_eq!(any(&objects).len(), 5);
         let migrated = [
             range("10.32.0.0/24", "True", true),
             range("10.64.0.0/24", "True", false),

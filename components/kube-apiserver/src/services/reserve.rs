@@ -195,7 +195,9 @@ async fn take_addresses(
         .filter_map(Value::as_str)
         .map(str::to_owned)
         .collect();
-    let objects = ranges::objects(server);
+    let objects = ranges::known(server)
+        .await
+        .map_err(|error| Failure::Internal(error.to_string()))?;
     let mut addresses_now = Vec::new();
     for (position, family) in families.iter().enumerate() {
         let wanted = given.get(position).filter(|address| !address.is_empty());
@@ -204,9 +206,6 @@ async fn take_addresses(
             continue;
         }
         let ranges = ranges::of_family(configured, &objects, family);
-        let Some(first) = ranges.first() else {
-            continue;
-        };
         match wanted {
             Some(address) => {
                 let refuse = |why: String| {
@@ -219,11 +218,16 @@ async fn take_addresses(
                 let parsed = api::addresses::ip(address)
                     .ok_or_else(|| refuse("not an IP address".to_owned()))?
                     .value;
+                // A dry run asks any range, as upstream's does.
                 let range = ranges
                     .iter()
                     .find(|range| range.contains(&parsed))
-                    .unwrap_or(first);
-                match addresses::take(server, range, parsed, owner, dry_run).await {
+                    .or_else(|| ranges.first().filter(|_| dry_run));
+                let outcome = match range {
+                    Some(range) => addresses::take(server, range, parsed, owner, dry_run).await,
+                    None => Err(AddressError::Elsewhere),
+                };
+                match outcome {
                     Ok(()) => {}
                     Err(
                         error @ (AddressError::Taken
@@ -363,11 +367,9 @@ fn port_number(value: &Value) -> Option<u16> {
 async fn take_port(server: &Server, port: u16, field: &str, dry_run: bool) -> Result<(), Failure> {
     match node_ports::take(server, port, dry_run).await {
         Ok(()) => Ok(()),
-        Err(error @ (PortError::Taken | PortError::OutOfRange(_))) => Err(Failure::Field(Error::invalid(
-            &Path::new(field),
-            json!(port),
-            error.to_string(),
-        ))),
+        Err(error @ (PortError::Taken | PortError::OutOfRange(_) | PortError::OtherRange)) => Err(
+            Failure::Field(Error::invalid(&Path::new(field), json!(port), error.to_string())),
+        ),
         Err(error) => Err(Failure::Internal(error.to_string())),
     }
 }

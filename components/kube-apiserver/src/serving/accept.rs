@@ -5,6 +5,7 @@ use super::cork;
 use super::names::LOCAL_ADDRESS;
 use super::peer::Peer;
 use super::threads::Threads;
+use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -60,7 +61,7 @@ impl Default for Limits {
 pub async fn serve<H, F>(
     listener: TcpListener,
     threads: Arc<Threads>,
-    tls: Arc<ServerConfig>,
+    tls: Arc<ArcSwap<ServerConfig>>,
     limits: Limits,
     handler: H,
     stop: CancellationToken,
@@ -69,7 +70,6 @@ pub async fn serve<H, F>(
     H: Fn(http::Request<Incoming>, Arc<Peer>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    let acceptor = TlsAcceptor::from(tls);
     loop {
         let accepted = tokio::select! {
             // Whom the kernel has connected already is served too.
@@ -79,8 +79,8 @@ pub async fn serve<H, F>(
         };
         match accepted {
             Ok((stream, address)) => {
-                let (acceptor, limits, handler, stop) =
-                    (acceptor.clone(), limits.clone(), handler.clone(), stop.clone());
+                let acceptor = TlsAcceptor::from(tls.load_full());
+                let (limits, handler, stop) = (limits.clone(), handler.clone(), stop.clone());
                 let serving = move |stream| connection(stream, address, acceptor, limits, handler, stop);
                 if let Err(error) = threads.serve(stream, &tracker, serving) {
                     tracing::warn!(%address, %error, "a connection cannot be served");

@@ -97,7 +97,8 @@ fn index(named: &[(ServingCertificate, Vec<String>)]) -> HashMap<String, Arc<Cer
     by_name
 }
 
-/// The names and addresses of a certificate. A common name that is an address is none.
+/// The names of a certificate. Addresses aren't: who asks for no name is shown the usual certificate, unless the flag names
+/// the address. A common name that is an address is none, either.
 fn names_of(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
         return Vec::new();
@@ -117,17 +118,11 @@ fn names_of(certificate: &CertificateDer<'_>) -> Vec<String> {
                 .iter()
                 .filter_map(|name| match name {
                     GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-                    GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
                     _ => None,
                 }),
         );
     }
     names
-}
-
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let short = <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
-    short.or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))
 }
 
 fn is_domain(name: &str) -> bool {
@@ -182,11 +177,11 @@ mod tests {
             ("shared.example.com", 2),
             ("found.example.com", 0),
             ("localhost", 0),
-            ("127.0.0.1", 0),
             ("second", 1),
         ] {
             assert!(by_name[name].cert == named[which].0.current().cert, "{name}");
         }
         assert!(!by_name.contains_key("given"), "names were given");
+        assert!(!by_name.contains_key("127.0.0.1"), "addresses have to be given");
     }
 }

@@ -305,3 +305,22 @@ async fn the_first_pod_of_a_namespace_waits_for_its_account() {
     assert_eq!(code, 201, "{body}");
     assert_eq!(body["spec"]["serviceAccountName"], "default");
 }
+
+/// Who makes pods by the hundred tells its users which by what their names begin with.
+#[tokio::test]
+async fn a_refusal_names_what_the_name_would_have_begun_with() {
+    let bench = bench().await;
+    let pods = format!("{SPACES}/default/pods");
+    for (metadata, shown) in [
+        (json!({"generateName": "web-"}), "web-"),
+        (json!({"name": "p", "generateName": "web-"}), "p"),
+        (json!({"labels": {"a": "b"}}), "Unknown"),
+    ] {
+        let pod = json!({"metadata": metadata, "spec": {"serviceAccountName": "nope", "containers": [{"name": "c", "image": "i"}]}});
+        let (code, status, _) = bench.post(&pods, &pod).await;
+        assert_eq!(code, 403, "{status}");
+        let begins = format!("pods {shown:?} is forbidden: error looking up service account");
+        assert!(message(&status).starts_with(&begins), "{status}");
+        assert_eq!(status["details"]["name"], shown, "{status}");
+    }
+}

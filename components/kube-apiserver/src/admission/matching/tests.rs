@@ -31,6 +31,7 @@ fn attributes<'a>(
         operation,
         namespace: namespace.to_owned(),
         name: "n".to_owned(),
+        generate_name: String::new(),
         subresource: subresource.to_owned(),
         dry_run: false,
         options: Default::default(),

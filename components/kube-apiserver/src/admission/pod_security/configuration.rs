@@ -1,8 +1,15 @@
 //! Defaults and exemptions of PodSecurity.
 
 use super::checks::Level;
+use super::decode;
 use anyhow::bail;
+use apimachinery::{field, names};
 use serde_json::Value;
+use std::collections::HashSet;
+
+/// What is said of a level that nobody knows, and of a version.
+pub const UNKNOWN_LEVEL: &str = "must be one of privileged, baseline, restricted";
+pub const UNKNOWN_VERSION: &str = "must be \"latest\" or \"v1.x\"";
 
 /// A level and the version of the standards that it is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,40 +74,103 @@ impl PodSecurityConfiguration {
         !class.is_empty() && self.runtime_classes.iter().any(|exempt| exempt == class)
     }
 
-    /// Reads a PodSecurityConfiguration.
-    pub fn read(told: &Value) -> anyhow::Result<Self> {
-        let mode = |name: &str| {
-            let text =
-                |field: &str, default: &str| told["defaults"][field].as_str().unwrap_or(default).to_owned();
-            let (level, version) = (
-                text(name, "privileged"),
-                text(&format!("{name}-version"), "latest"),
-            );
-            let Some(level) = Level::parse(&level) else {
-                bail!("defaults.{name}: {level:?} is not one of privileged, baseline, restricted");
+    /// Reads a PodSecurityConfiguration without its type, as strictly as upstream: a misspelt field would otherwise
+    /// turn off what it was meant to enforce.
+    pub fn read(mut told: Value) -> anyhow::Result<Self> {
+        decode::strictly(&mut told)?;
+        let mut problems = Vec::new();
+        let mut mode = |name: &str, shown: &str| {
+            let text = |field: &str, default: &str| {
+                let given = told["defaults"][field].as_str().filter(|text| !text.is_empty());
+                given.unwrap_or(default).to_owned()
             };
+            let level = text(name, "privileged");
+            let version = text(&format!("{name}-version"), "latest");
+            let level = Level::parse(&level).unwrap_or_else(|| {
+                problems.push(format!("{shown}.Level: {UNKNOWN_LEVEL}"));
+                Level::Restricted
+            });
             if !is_version(&version) {
-                bail!("defaults.{name}-version: {version:?} is neither latest nor v1.N");
+                problems.push(format!("{shown}.Version: {UNKNOWN_VERSION}"));
             }
-            Ok(LevelVersion { level, version })
+            LevelVersion { level, version }
         };
+        let (enforce, audit, warn) = (
+            mode("enforce", "Enforce"),
+            mode("audit", "Audit"),
+            mode("warn", "Warn"),
+        );
+        match problems.as_slice() {
+            [] => {}
+            [one] => bail!("PodSecurity configuration error: {one}"),
+            many => bail!("PodSecurity configuration error: [{}]", many.join(", ")),
+        }
         let names = |field: &str| {
-            told["exemptions"][field]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect()
+            let listed = told["exemptions"][field].as_array().into_iter().flatten();
+            listed.filter_map(Value::as_str).map(str::to_owned).collect()
         };
-        Ok(Self {
-            enforce: mode("enforce")?,
-            audit: mode("audit")?,
-            warn: mode("warn")?,
+        let read = Self {
+            enforce,
+            audit,
+            warn,
             users: names("usernames"),
             namespaces: names("namespaces"),
             runtime_classes: names("runtimeClasses"),
-        })
+        };
+        let errors = read.problems();
+        if !errors.is_empty() {
+            bail!("PodSecurity invalid: {}", field::aggregate(&errors));
+        }
+        Ok(read)
+    }
+
+    /// What is wrong with the names of whom nothing holds for.
+    fn problems(&self) -> field::ErrorList {
+        let at = field::Path::new("exemptions");
+        let label = |name: &str| bad_name(names::dns1123_label(name));
+        let subdomain = |name: &str| bad_name(names::dns1123_subdomain(name));
+        let mut errors = Vec::new();
+        unlike(&self.namespaces, &at.child("namespaces"), label, &mut errors);
+        unlike(
+            &self.runtime_classes,
+            &at.child("runtimeClasses"),
+            subdomain,
+            &mut errors,
+        );
+        unlike(&self.users, &at.child("usernames"), no_user, &mut errors);
+        errors
+    }
+}
+
+/// Makes the error of a bad name.
+type Complaint = Box<dyn FnOnce(&field::Path, &str) -> field::Error>;
+
+fn bad_name(problems: Vec<String>) -> Option<Complaint> {
+    (!problems.is_empty()).then(|| -> Complaint {
+        Box::new(move |path, name| field::Error::invalid(path, name, problems.join(", ")))
+    })
+}
+
+fn no_user(name: &str) -> Option<Complaint> {
+    name.is_empty()
+        .then(|| -> Complaint { Box::new(|path, _| field::Error::required(path, "")) })
+}
+
+/// Notes which names are bad, and which good ones are there twice.
+fn unlike(
+    names: &[String],
+    path: &field::Path,
+    complaint: impl Fn(&str) -> Option<Complaint>,
+    errors: &mut field::ErrorList,
+) {
+    let mut seen = HashSet::new();
+    for (index, name) in names.iter().enumerate() {
+        let at = path.index(index);
+        if let Some(complain) = complaint(name) {
+            errors.push(complain(&at, name));
+        } else if !seen.insert(name) {
+            errors.push(field::Error::duplicate(&at, name.as_str()));
+        }
     }
 }
 
@@ -110,4 +180,68 @@ pub fn is_version(text: &str) -> bool {
         || text
             .strip_prefix("v1.")
             .is_some_and(|minor| minor == "0" || (!minor.starts_with('0') && minor.parse::<u32>().is_ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_misspelt_or_wrong_is_refused_in_upstreams_words() {
+        for (told, expected) in [
+            (json!({}), None),
+            (
+                json!({"defaults": {"enforce": "", "warn": null}, "exemptions": null}),
+                None,
+            ),
+            (
+                json!({"exemptions": {"namespaces": ["a"], "usernames": ["a"], "runtimeClasses": ["a.b"]}}),
+                None,
+            ),
+            (
+                json!({"default": {"enforce": "restricted"}, "defaults": {"Enforce": "baseline"}}),
+                Some(r#"strict decoding error: unknown field "default", unknown field "defaults.Enforce""#),
+            ),
+            (
+                json!({"defaults": {"enforce": 5}}),
+                Some(
+                    "json: cannot unmarshal number into Go struct field PodSecurityDefaults.defaults.enforce of type string",
+                ),
+            ),
+            (
+                json!({"exemptions": {"namespaces": "a"}}),
+                Some(
+                    "json: cannot unmarshal string into Go struct field PodSecurityExemptions.exemptions.namespaces of type []string",
+                ),
+            ),
+            (
+                json!({"defaults": {"enforce": "strict", "audit-version": "1.3"}}),
+                Some(
+                    "PodSecurity configuration error: [Enforce.Level: must be one of privileged, baseline, restricted, Audit.Version: must be \"latest\" or \"v1.x\"]",
+                ),
+            ),
+            (
+                json!({"exemptions": {"namespaces": ["x", "x"], "usernames": ["", "u", "u"]}}),
+                Some(
+                    "PodSecurity invalid: [exemptions.namespaces[1]: Duplicate value: \"x\", exemptions.usernames[0]: Required value, exemptions.usernames[2]: Duplicate value: \"u\"]",
+                ),
+            ),
+        ] {
+            let refused = PodSecurityConfiguration::read(told.clone()).err();
+            assert_eq!(
+                refused.map(|error| error.to_string()).as_deref(),
+                expected,
+                "{told}"
+            );
+        }
+        for bad in [
+            json!({"namespaces": ["A_b"]}),
+            json!({"namespaces": [null]}),
+            json!({"runtimeClasses": ["A_b"]}),
+        ] {
+            let refused = PodSecurityConfiguration::read(json!({"exemptions": bad}));
+            assert!(refused.is_err(), "{bad}");
+        }
+    }
 }

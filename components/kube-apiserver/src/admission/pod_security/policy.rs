@@ -1,6 +1,8 @@
 //! The standards that hold in a namespace, from its labels.
 
-use super::configuration::{LevelVersion, PodSecurityConfiguration, is_version};
+use super::configuration::{
+    LevelVersion, PodSecurityConfiguration, UNKNOWN_LEVEL, UNKNOWN_VERSION, is_version,
+};
 use super::{PREFIX, checks::Level};
 use apimachinery::field::{Error, Path};
 use serde_json::{Map, Value};
@@ -43,11 +45,7 @@ impl Policy {
             let mut found = default.clone();
             if let Some(text) = label(mode) {
                 found.level = Level::parse(text).unwrap_or_else(|| {
-                    problems.push(problem(
-                        mode,
-                        text,
-                        "must be one of privileged, baseline, restricted",
-                    ));
+                    problems.push(problem(mode, text, UNKNOWN_LEVEL));
                     unknown
                 });
             }
@@ -56,7 +54,7 @@ impl Policy {
                 if is_version(text) {
                     found.version = text.to_owned();
                 } else {
-                    problems.push(problem(&version, text, "must be \"latest\" or \"v1.x\""));
+                    problems.push(problem(&version, text, UNKNOWN_VERSION));
                     found.version = "latest".to_owned();
                 }
             }

@@ -34,7 +34,7 @@ impl Denial {
 fn details(attributes: &Attributes<'_>, causes: Vec<Cause>) -> Details {
     let resource = attributes.resource();
     Details {
-        name: attributes.name.clone(),
+        name: attributes.shown_name().to_owned(),
         group: resource.group,
         kind: resource.resource,
         causes,

@@ -36,7 +36,9 @@ impl Wake for Alarm {
 
 impl End {
     pub fn after(server: Arc<Server>, time: Duration) -> Self {
+        let counted = server.lifecycle.watch_begins();
         Self::when(async move {
+            let _counted = counted;
             // Its place among all watches when the server stops.
             let share = rand::random();
             tokio::select! {

@@ -25,6 +25,7 @@ pub async fn admit_new(
     let row = &target.row;
     let mut attributes = Attributes::of_write(request, target, Operation::Create, options);
     attributes.name = meta::name(object).to_owned();
+    attributes.generate_name = meta::generate_name(object).to_owned();
     admission::mutate(server, &attributes, object, None).await?;
     dedup_owners(request, object, true);
     // A webhook may have moved it.
