@@ -1,7 +1,8 @@
 //! The cache of one resource: how changes become events and a new snapshot.
 
+mod codec;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,17 +12,16 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::event::{CacheEvent, EventKind};
-use super::hub::panic_message;
 use super::relay::Relays;
 use super::ring::Ring;
 use super::sent::{Sending, Sent, UnderWay};
 use super::unreadable::{Failures, Unreadable};
 use super::view::{Scope, View};
-use crate::backend::{KeyValue, RawEvent};
+use crate::backend::RawEvent;
 use crate::encryption::ResourceTransformer;
 use crate::error::StorageError;
 use crate::metrics::ResourceMetrics;
-use crate::object::{Found, Marks, ObjectRef, StoredObject};
+use crate::object::{Marks, ObjectRef};
 use crate::resource::{FieldSpec, ResourceSpec};
 use crate::revision::Revision;
 
@@ -250,70 +250,6 @@ impl ResourceCache {
         self.pinned
             .lock()
             .retain(|(since, _, _)| now.duration_since(*since) <= PINNED_FOR);
-    }
-
-    /// Decrypts and indexes a stored value. A value that makes a decoder panic is as unreadable as any other.
-    pub(crate) fn decode(
-        &self,
-        key: &str,
-        value: Vec<u8>,
-        revision: Revision,
-        kind: EventKind,
-    ) -> Result<ObjectRef, StorageError> {
-        let decoded = catch_unwind(AssertUnwindSafe(|| self.try_decode(key, value, revision, kind)))
-            .unwrap_or_else(|panic| Err(StorageError::corrupt(key, panic_message(&*panic))));
-        if decoded.is_err() {
-            self.metrics.undecodable.add(1);
-        }
-        decoded
-    }
-
-    fn try_decode(
-        &self,
-        key: &str,
-        value: Vec<u8>,
-        revision: Revision,
-        kind: EventKind,
-    ) -> Result<ObjectRef, StorageError> {
-        // Before decoding: a configuration that changes meanwhile makes the object look older, never newer.
-        let generation = self.transformer.generation();
-        let (mut plain, mut stale) = self.transformer.decode(key, value)?;
-        let corrupt = |message| StorageError::corrupt(key, message);
-        let decoder = self.spec.decoder.as_ref();
-        if let Some(decoded) = decoder.and_then(|decoder| decoder.decode(&plain).transpose()) {
-            let decoded = decoded.map_err(corrupt)?;
-            plain = decoded.json;
-            stale |= decoded.is_outdated;
-        }
-        let end = plain.iter().rposition(|byte| !byte.is_ascii_whitespace());
-        plain.truncate(end.map_or(0, |end| end + 1));
-        let found = Found { stale, generation };
-        StoredObject::parse(key, revision, &plain, self.fields.clone(), kind, found).map(Arc::new)
-    }
-
-    /// The value that the backend gets for an object's JSON.
-    pub(crate) fn encode(&self, key: &str, json: Vec<u8>) -> Result<Vec<u8>, StorageError> {
-        let plain = match &self.spec.decoder {
-            Some(decoder) => decoder
-                .encode(json)
-                .map_err(|message| StorageError::corrupt(key, message))?,
-            None => json,
-        };
-        self.transformer.encode(key, plain)
-    }
-
-    /// Decodes what a range returned; objects that can't be read are noted.
-    pub(crate) fn decode_all(&self, kvs: Vec<KeyValue>, into: &mut View, failures: &mut Failures) {
-        for kv in kvs {
-            match self.decode(&kv.key, kv.value, kv.mod_revision, EventKind::Added) {
-                Ok(object) => {
-                    into.insert(object);
-                }
-                Err(error) => {
-                    failures.insert(kv.key, (kv.mod_revision, error));
-                }
-            }
-        }
     }
 
     /// The object that a write at `revision` came to: the cached one where the watch was faster, else what `make`
