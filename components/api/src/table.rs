@@ -4,18 +4,33 @@ mod core;
 mod network;
 mod others;
 mod pod;
+mod scale;
 mod words;
 mod workloads;
 
 use crate::Resource;
+use crate::value::int;
 use apimachinery::meta;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+
+pub use scale::render_scale;
 
 /// `columnDefinitions` and `rows` of these objects; rows hold `cells` and, for finished pods, `conditions`.
 pub fn render(resource: &Resource, objects: &[Value], now: Timestamp) -> Value {
     let rows: Vec<Value> = objects.iter().map(|object| row(resource, object, now)).collect();
     json!({"columnDefinitions": columns(resource), "rows": rows})
+}
+
+/// Puts objects into the order in which a Table shows them, which is that of their list for nearly all kinds.
+pub fn arrange(resource: &Resource, objects: &mut [Value]) {
+    if resource.gvk.kind == "FlowSchema" && resource.custom.is_none() {
+        // The order in which they are asked.
+        objects.sort_by(|a, b| {
+            let precedence = |object| int(object, &["spec", "matchingPrecedence"]).unwrap_or(0);
+            (precedence(a), meta::name(a)).cmp(&(precedence(b), meta::name(b)))
+        });
+    }
 }
 
 /// What the column Name says of itself.

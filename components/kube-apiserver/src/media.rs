@@ -184,6 +184,23 @@ pub fn negotiate(request: &ApiRequest, row: &Resource, answer: Answer) -> Result
         _ => request.query.get("pretty"),
     };
     let accepted = choose_form(&request.headers, pretty, answer, row.custom.is_none())?;
+    check_table_options(request, &accepted)?;
+    Ok(accepted)
+}
+
+/// Chooses the form of a scale, which has a message even where the kind that has it is custom.
+pub fn negotiate_scale(request: &ApiRequest) -> Result<Accepted, ApiError> {
+    let accepted = choose_form(
+        &request.headers,
+        request.query.get("pretty"),
+        Answer::Object,
+        true,
+    )?;
+    check_table_options(request, &accepted)?;
+    Ok(accepted)
+}
+
+fn check_table_options(request: &ApiRequest, accepted: &Accepted) -> Result<(), ApiError> {
     if matches!(accepted.shape, Shape::Table(_)) {
         let include = request.query.get("includeObject").unwrap_or("");
         if !matches!(include, "" | "Metadata" | "Object" | "None") {
@@ -192,7 +209,7 @@ pub fn negotiate(request: &ApiRequest, row: &Resource, answer: Answer) -> Result
             )));
         }
     }
-    Ok(accepted)
+    Ok(())
 }
 
 /// Chooses the form of an answer of a built-in kind, whatever the request is about.

@@ -136,13 +136,37 @@ pub fn table(
     version: &str,
     request: &ApiRequest,
 ) -> Result<Value, ApiError> {
+    let made = kinds::table(registry, row, objects);
+    Ok(whole_table(made, objects, metadata, version, request))
+}
+
+/// The scale of an object of a kind in a shape.
+pub fn scale(row: &Resource, value: Value, shape: &Shape, request: &ApiRequest) -> Value {
+    match shape {
+        Shape::Object | Shape::Discovery { .. } => value,
+        Shape::PartialObject(version) | Shape::PartialList(version) => partial(&value, version),
+        Shape::Table(version) => {
+            let metadata = json!({ "resourceVersion": meta::resource_version(&value) });
+            let made = api::table::render_scale(row, &value, jiff::Timestamp::now());
+            whole_table(made, &[value], metadata, version, request)
+        }
+    }
+}
+
+/// Adds to columns and rows what every Table has.
+fn whole_table(
+    mut table: Value,
+    objects: &[Value],
+    metadata: Value,
+    version: &str,
+    request: &ApiRequest,
+) -> Value {
     let include = match request.query.get("includeObject").unwrap_or("") {
         "None" => Include::None,
         "Object" => Include::Object,
         // What else it may say was looked at when the form was chosen.
         _ => Include::Metadata,
     };
-    let mut table = kinds::table(registry, row, objects);
     table["kind"] = json!("Table");
     table["apiVersion"] = json!(format!("meta.k8s.io/{version}"));
     table["metadata"] = metadata;
@@ -155,7 +179,7 @@ pub fn table(
             }
         }
     }
-    Ok(table)
+    table
 }
 
 /// An object as an item of a typed list, where upstream leaves kind and apiVersion out.

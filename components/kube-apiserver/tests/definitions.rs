@@ -4,52 +4,30 @@
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use testkit::api_server::ApiServer;
-use testkit::etcd::Etcd;
+use testkit::cluster::Cluster;
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const WIDGETS: &str = "/apis/example.com/v1/namespaces/default/widgets";
 const NAME: &str = "widgets.example.com";
 
 struct Bench {
-    _server: ApiServer,
-    _etcd: Etcd,
-    client: kube::Client,
+    cluster: Cluster,
 }
 
-/// Code, body (text where it isn't JSON), and warnings.
+/// Code, body, and warnings.
 type Answered = (u16, Value, Vec<String>);
 
 impl Bench {
     async fn start() -> Self {
-        let etcd = Etcd::start().await.unwrap();
         let binary = Path::new(env!("CARGO_BIN_EXE_kube-apiserver"));
-        let server = ApiServer::start(binary, &etcd, &[]).await.unwrap();
-        let client = server.admin().await.unwrap();
         Self {
-            _server: server,
-            _etcd: etcd,
-            client,
+            cluster: Cluster::start(binary, &[]).await.unwrap(),
         }
     }
 
     async fn send(&self, method: &str, path: &str, media: &str, body: &Value) -> Answered {
-        let sent = match body {
-            Value::Null => Vec::new(),
-            body => body.to_string().into_bytes(),
-        };
-        let request = http::Request::builder()
-            .method(method)
-            .uri(path)
-            .header("content-type", media)
-            .body(kube::client::Body::from(sent))
-            .unwrap();
-        let (parts, body) = self.client.send(request).await.unwrap().into_parts();
-        let warnings = parts.headers.get_all("warning").iter();
-        let warnings = warnings.map(|value| value.to_str().unwrap().to_owned()).collect();
-        let bytes = body.collect_bytes().await.unwrap();
-        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
-        (parts.status.as_u16(), body, warnings)
+        let told = self.cluster.send(method, path, media, body).await;
+        (told.code.as_u16(), told.body, told.warnings)
     }
 
     async fn call(&self, method: &str, path: &str, body: Value) -> Answered {

@@ -49,12 +49,33 @@ pub async fn send(
         .header(http::header::CONTENT_TYPE, content_type)
         .body(kube::client::Body::from(body))
         .with_context(|| format!("{method} {path}"))?;
+    answer(client, request, &format!("{method} {path}")).await
+}
+
+/// Reads in the form that `accept` asks for.
+///
+/// # Errors
+///
+/// There is no answer.
+pub async fn get_as(client: &kube::Client, path: &str, accept: &str) -> Result<Answer> {
+    let request = http::Request::get(path)
+        .header(http::header::ACCEPT, accept)
+        .body(kube::client::Body::empty())
+        .with_context(|| format!("GET {path}"))?;
+    answer(client, request, &format!("GET {path}")).await
+}
+
+async fn answer(
+    client: &kube::Client,
+    request: http::Request<kube::client::Body>,
+    what: &str,
+) -> Result<Answer> {
     let answer = client.send(request).await;
-    let (parts, body) = answer.with_context(|| format!("{method} {path}"))?.into_parts();
+    let (parts, body) = answer.with_context(|| what.to_owned())?.into_parts();
     let body = body.collect_bytes().await;
     Ok(Answer {
         status: parts.status,
         headers: parts.headers,
-        body: body.with_context(|| format!("the answer of {method} {path}"))?,
+        body: body.with_context(|| format!("the answer of {what}"))?,
     })
 }

@@ -1,6 +1,7 @@
 //! What tests share: real etcd, throw-away PKI, API server on port 0, fakes.
 
 pub mod api_server;
+pub mod cluster;
 pub mod cluster_pki;
 pub mod etcd;
 pub mod etcd_pki;

@@ -5,6 +5,7 @@ use crate::definitions::conversion;
 use crate::kinds;
 use crate::media;
 use crate::metadata;
+use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
@@ -105,7 +106,7 @@ fn selector_text(selector: &Value) -> String {
 }
 
 pub async fn get(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate_plain(request)?;
+    let accepted = media::negotiate_scale(request)?;
     let object = target
         .store
         .get(&target.namespace, &target.name, RequestedRevision::Unset)
@@ -124,7 +125,8 @@ pub async fn get(server: &Server, request: &ApiRequest, target: &Target) -> Resu
             }
         },
     };
-    Ok(answer::value(StatusCode::OK, &scale, &accepted))
+    let shaped = present::scale(&target.row, scale, &accepted.shape, request);
+    Ok(answer::value(StatusCode::OK, &shaped, &accepted))
 }
 
 /// update and patch.
@@ -134,7 +136,7 @@ pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> R
         "patch" => Some(Form::of(&target.row, &media_type)?),
         _ => None,
     };
-    let accepted = media::negotiate_plain(request)?;
+    let accepted = media::negotiate_scale(request)?;
     let applies = form == Some(Form::Apply);
     let kind = if form.is_some() {
         "PatchOptions"
@@ -190,7 +192,8 @@ pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> R
     .await?;
     let object = outcome.object.into_value(&target.row)?;
     let scale = of_kind(&target.row, &object)?;
-    Ok(answer::value(StatusCode::OK, &scale, &accepted))
+    let shaped = present::scale(&target.row, scale, &accepted.shape, request);
+    Ok(answer::value(StatusCode::OK, &shaped, &accepted))
 }
 
 /// The scale that a patch is made to.

@@ -208,13 +208,14 @@ fn shaped(
     accepted: &Accepted,
 ) -> Result<Response, ApiError> {
     let row = &target.row;
-    let objects: Vec<Value> = page
+    let mut objects: Vec<Value> = page
         .items
         .iter()
         .map(|object| present::value_of(row, object))
         .collect::<Result<_, _>>()?;
     let value = match &accepted.shape {
         Shape::Table(version) => {
+            api::table::arrange(row, &mut objects);
             present::table(&server.registry.load(), row, &objects, metadata, version, request)?
         }
         Shape::PartialList(version) | Shape::PartialObject(version) => json!({

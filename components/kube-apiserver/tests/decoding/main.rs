@@ -7,13 +7,10 @@ mod subresources;
 
 use serde_json::Value;
 use std::path::Path;
-use testkit::api_server::ApiServer;
-use testkit::etcd::Etcd;
+use testkit::cluster::Cluster;
 
 pub struct Bench {
-    _etcd: Etcd,
-    _server: ApiServer,
-    client: kube::Client,
+    pub cluster: Cluster,
 }
 
 pub struct Answered {
@@ -24,14 +21,9 @@ pub struct Answered {
 
 impl Bench {
     pub async fn start() -> Self {
-        let etcd = Etcd::start().await.unwrap();
-        let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
-            .await
-            .unwrap();
+        let binary = Path::new(env!("CARGO_BIN_EXE_kube-apiserver"));
         Self {
-            client: server.admin().await.unwrap(),
-            _server: server,
-            _etcd: etcd,
+            cluster: Cluster::start(binary, &[]).await.unwrap(),
         }
     }
 
@@ -42,7 +34,7 @@ impl Bench {
             .header("content-type", media)
             .body(kube::client::Body::from(body.as_bytes().to_vec()))
             .unwrap();
-        let (parts, body) = self.client.send(request).await.unwrap().into_parts();
+        let (parts, body) = self.cluster.admin.send(request).await.unwrap().into_parts();
         let warnings = parts.headers.get_all("warning").iter();
         Answered {
             code: parts.status.as_u16(),
