@@ -21,6 +21,18 @@ pub fn track(
     manager(resource, &resource.gvk.api_version(), &reset, versions).update(old, new, unchanged, writer);
 }
 
+/// Whether anybody owns the replicas that scales of the object show.
+pub fn owns_replicas(resource: &Resource, object: &Compact) -> bool {
+    object.is_owned(|api_version| {
+        let Some(definition) = &resource.custom else {
+            return Some(FieldSet::of_names(&["spec.replicas"]));
+        };
+        let (_, version) = api_version.split_once('/')?;
+        let path = definition.version(version)?.replicas.as_ref()?;
+        Some(FieldSet::of_names(&[&path.names().join(".")]))
+    })
+}
+
 /// A kind as field owners see it who write through its endpoint.
 pub fn kind(resource: &Resource, subresource: &str) -> Kind {
     Kind {

@@ -4,94 +4,14 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::path::Path;
-use testkit::api_server::ApiServer;
-use testkit::etcd::Etcd;
+use testkit::cluster::Cluster;
 use testkit::exchange;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
-const MERGE: &str = "application/merge-patch+json";
-const APPLY: &str = "application/apply-patch+yaml";
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
-/// A server over etcd, and its administrator.
-struct Cluster {
-    etcd: Etcd,
-    _server: ApiServer,
-    admin: kube::Client,
-}
-
-/// The code and body of an answer, and its warnings.
-struct Told {
-    code: StatusCode,
-    body: Value,
-    warnings: Vec<String>,
-}
-
-impl Told {
-    #[track_caller]
-    fn taken(self) -> Value {
-        assert!(self.code.is_success(), "{} {}", self.code, self.body);
-        self.body
-    }
-
-    /// The code and message of a refusal.
-    fn refusal(&self) -> String {
-        format!(
-            "{} {}",
-            self.code.as_u16(),
-            self.body["message"].as_str().unwrap_or_default()
-        )
-    }
-}
-
-impl Cluster {
-    async fn start() -> Self {
-        let etcd = Etcd::start().await.unwrap();
-        let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
-        let admin = server.admin().await.unwrap();
-        Self {
-            etcd,
-            _server: server,
-            admin,
-        }
-    }
-
-    async fn send(&self, method: &str, path: &str, content_type: &str, body: &Value) -> Told {
-        let answer = exchange::send(&self.admin, method, path, content_type, body)
-            .await
-            .unwrap();
-        let warnings = answer.headers.get_all("warning").iter();
-        Told {
-            code: answer.status,
-            warnings: warnings.map(|text| text.to_str().unwrap().to_owned()).collect(),
-            body: answer.json(),
-        }
-    }
-
-    async fn post(&self, path: &str, body: Value) -> Told {
-        self.send("POST", path, exchange::JSON, &body).await
-    }
-
-    async fn put(&self, path: &str, body: Value) -> Told {
-        self.send("PUT", path, exchange::JSON, &body).await
-    }
-
-    async fn merge(&self, path: &str, body: Value) -> Told {
-        self.send("PATCH", path, MERGE, &body).await
-    }
-
-    async fn apply(&self, path: &str, manager: &str, body: Value) -> Told {
-        let path = format!("{path}?fieldManager={manager}");
-        self.send("PATCH", &path, APPLY, &body).await
-    }
-
-    async fn get(&self, path: &str) -> Told {
-        self.send("GET", path, exchange::JSON, &Value::Null).await
-    }
-
-    async fn delete(&self, path: &str) -> Told {
-        self.send("DELETE", path, exchange::JSON, &Value::Null).await
-    }
+async fn start() -> Cluster {
+    Cluster::start(Path::new(BINARY), &[]).await.unwrap()
 }
 
 fn map(name: &str, more: Value) -> Value {
@@ -127,7 +47,7 @@ fn version(object: &Value) -> &Value {
 
 #[tokio::test]
 async fn what_is_applied_again_is_not_written_again() {
-    let cluster = Cluster::start().await;
+    let cluster = start().await;
     let container = json!({"name": "c", "image": "i", "resources": {"limits": {"cpu": "1000m"}},
         "env": [{"name": "n", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]});
     let template = json!({"metadata": {"labels": {"a": "b"}, "annotations": {}, "creationTimestamp": null},
@@ -164,7 +84,7 @@ async fn what_is_applied_again_is_not_written_again() {
 
 #[tokio::test]
 async fn what_is_applied_says_what_it_is() {
-    let cluster = Cluster::start().await;
+    let cluster = start().await;
     let path = format!("{MAPS}/m");
     let made = cluster
         .apply(&path, "a", map("m", json!({"data": {"a": "1"}})))
@@ -235,7 +155,7 @@ async fn what_is_applied_says_what_it_is() {
 
 #[tokio::test]
 async fn what_says_which_object_it_is_stays() {
-    let cluster = Cluster::start().await;
+    let cluster = start().await;
     let path = format!("{MAPS}/m");
     let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"});
     let told = cluster
@@ -297,7 +217,7 @@ async fn what_says_which_object_it_is_stays() {
 
 #[tokio::test]
 async fn managers_go_when_they_make_an_object_too_large() {
-    let cluster = Cluster::start().await;
+    let cluster = start().await;
     // Names as long as may be, which managers repeat.
     let data: serde_json::Map<String, Value> = (0..4000)
         .map(|number| (format!("{number:0>250}"), json!("")))
@@ -321,7 +241,7 @@ async fn managers_go_when_they_make_an_object_too_large() {
 
 #[tokio::test]
 async fn owners_of_one_version_and_of_another_know_of_each_other() {
-    let cluster = Cluster::start().await;
+    let cluster = start().await;
     let scaler = |version: &str, spec: Value| {
         let mut object = json!({"apiVersion": format!("autoscaling/{version}"), "kind": "HorizontalPodAutoscaler",
             "metadata": {"name": "h"}, "spec": spec});
@@ -364,7 +284,7 @@ async fn owners_of_one_version_and_of_another_know_of_each_other() {
 
 #[tokio::test]
 async fn a_write_that_changes_nothing_brings_an_object_to_the_version_that_is_stored() {
-    let cluster = Cluster::start().await;
+    let cluster = start().await;
     let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
     let version = |name: &str, storage: bool| {
         json!({"name": name, "served": true, "storage": storage,
@@ -409,7 +329,7 @@ async fn a_write_that_changes_nothing_brings_an_object_to_the_version_that_is_st
 
 #[tokio::test]
 async fn a_deleted_service_leaves_no_endpoints() {
-    let cluster = Cluster::start().await;
+    let cluster = start().await;
     let services = "/api/v1/namespaces/default/services";
     let endpoints = "/api/v1/namespaces/default/endpoints";
     let service = |address: &str| {
@@ -442,7 +362,7 @@ async fn a_deleted_service_leaves_no_endpoints() {
 
 #[tokio::test]
 async fn the_time_of_a_pod_that_goes_only_gets_shorter() {
-    let cluster = Cluster::start().await;
+    let cluster = start().await;
     let pods = "/api/v1/namespaces/default/pods";
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "finalizers": ["example.com/f"]}, "spec": {
         "nodeName": "n", "automountServiceAccountToken": false, "containers": [{"name": "c", "image": "i"}]}});
@@ -488,7 +408,7 @@ async fn the_time_of_a_pod_that_goes_only_gets_shorter() {
 
 #[tokio::test]
 async fn options_of_deletions_have_their_types() {
-    let cluster = Cluster::start().await;
+    let cluster = start().await;
     cluster
         .post(MAPS, json!({"metadata": {"name": "kept"}}))
         .await
@@ -531,7 +451,7 @@ async fn options_of_deletions_have_their_types() {
 #[tokio::test]
 async fn patches_that_contradict_themselves_are_refused() {
     const STRATEGIC: &str = "application/strategic-merge-patch+json";
-    let cluster = Cluster::start().await;
+    let cluster = start().await;
     let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i", "args": ["a", "b"]}]}});
     let pods = "/apis/apps/v1/namespaces/default/deployments";
     let labels = json!({"app": "p"});
@@ -571,7 +491,7 @@ async fn patches_that_contradict_themselves_are_refused() {
 
 #[tokio::test]
 async fn names_that_no_object_has_are_refused() {
-    let cluster = Cluster::start().await;
+    let cluster = start().await;
     for (name, why) in [
         ("a%25b", "\"a%b\": may not contain '%'"),
         ("%2e%2e", "\"..\": may not be '..'"),
@@ -592,7 +512,7 @@ async fn names_that_no_object_has_are_refused() {
 /// A conflict would make clients try for ever.
 #[tokio::test]
 async fn versions_that_are_no_numbers_are_refused() {
-    let cluster = Cluster::start().await;
+    let cluster = start().await;
     let path = format!("{MAPS}/m");
     let at = |version: &str| {
         map(
@@ -636,7 +556,7 @@ async fn versions_that_are_no_numbers_are_refused() {
 
 #[tokio::test]
 async fn bindings_that_bind_nothing_are_refused() {
-    let cluster = Cluster::start().await;
+    let cluster = start().await;
     let accounts = "/api/v1/namespaces/default/serviceaccounts";
     cluster
         .post(accounts, json!({"metadata": {"name": "default"}}))
@@ -679,7 +599,7 @@ async fn bindings_that_bind_nothing_are_refused() {
 /// was in it.
 #[tokio::test]
 async fn the_end_of_a_pod_is_announced() {
-    let cluster = Cluster::start().await;
+    let cluster = start().await;
     let accounts = "/api/v1/namespaces/default/serviceaccounts";
     cluster
         .post(accounts, json!({"metadata": {"name": "default"}}))
@@ -734,4 +654,44 @@ async fn the_end_of_a_pod_is_announced() {
         ]
     );
     assert_eq!(events[1]["object"], gone);
+}
+
+/// Upstream tracks a scale as an object of its own.
+#[tokio::test]
+async fn scales_take_over_replicas_that_somebody_owns_and_that_they_change() {
+    let cluster = start().await;
+    let deployments = "/apis/apps/v1/namespaces/default/deployments";
+    let deployment = |name: &str| {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}})
+    };
+    let managers = |object: &Value| -> Vec<String> {
+        let owners = owners(object).into_iter();
+        owners.map(|(manager, ..)| manager).collect()
+    };
+    let scale =
+        |name: &str, replicas: i64| json!({"metadata": {"name": name}, "spec": {"replicas": replicas}});
+
+    let item = format!("{deployments}/owned");
+    let posted = format!("{deployments}?fieldManager=maker");
+    let made = cluster.post(&posted, deployment("owned")).await.taken();
+    for (replicas, expected, written) in [(1, vec!["maker"], false), (2, vec!["scaler", "maker"], true)] {
+        let path = format!("{item}/scale?fieldManager=scaler");
+        cluster.put(&path, scale("owned", replicas)).await.taken();
+        let now = cluster.get(&item).await.taken();
+        let mut found = managers(&now);
+        found.sort_by(|a, b| b.cmp(a));
+        assert_eq!(found, expected, "{now}");
+        assert_eq!(version(&now) != version(&made), written);
+    }
+
+    // Nobody owns what an applier left to its default.
+    let item = format!("{deployments}/free");
+    cluster.apply(&item, "applier", deployment("free")).await.taken();
+    let path = format!("{item}/scale?fieldManager=scaler");
+    cluster.put(&path, scale("free", 2)).await.taken();
+    let now = cluster.get(&item).await.taken();
+    assert_eq!(now["spec"]["replicas"], 2);
+    assert_eq!(managers(&now), ["applier"]);
 }

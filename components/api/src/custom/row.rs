@@ -124,7 +124,10 @@ pub fn rows(definition: &Value, number: &mut dyn FnMut() -> u16) -> Vec<Resource
             let name = text(version, "name");
             let gvk = GroupVersionKind::new(group, name, text(names, "kind"));
             let schema = whole(Schema::parse(&version["schema"]["openAPIV3Schema"]), spec);
-            Version::new(name, schema_name(&gvk), schema, has_status(version))
+            let scale = Scale::parse(&version["subresources"]["scale"]);
+            let mut made = Version::new(name, schema_name(&gvk), schema, has_status(version));
+            made.replicas = scale.map(|scale| scale.spec_replicas);
+            made
         })
         .collect();
     let mut sorted = versions.clone();

@@ -1,4 +1,5 @@
 //! A version of a definition, served or not.
+use super::paths::SimplePath;
 use super::schema::Schema;
 use super::typed;
 use apimachinery::schema::{SchemaId, SchemaSet};
@@ -10,6 +11,8 @@ pub struct Version {
     pub name: String,
     pub schema: Schema,
     pub has_status: bool,
+    /// What scales write.
+    pub replicas: Option<SimplePath>,
     type_name: String,
     /// Made when somebody's fields in this version are first compared.
     typed: OnceLock<(Arc<SchemaSet>, SchemaId)>,
@@ -21,6 +24,7 @@ impl Version {
             name: name.to_owned(),
             schema,
             has_status,
+            replicas: None,
             type_name,
             typed: OnceLock::new(),
         }

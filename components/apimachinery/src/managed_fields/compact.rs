@@ -1,6 +1,6 @@
 //! The form of an object in which the server works on it.
 use super::entry::Managers;
-use crate::fieldset::written_length;
+use crate::fieldset::{FieldSet, written_length};
 use crate::json::{self, SyntaxError, Written};
 use crate::meta;
 use serde_json::Value;
@@ -69,6 +69,15 @@ impl Compact {
     /// Its managers; none when they can't be read.
     pub(super) fn managers(&self) -> Managers {
         Managers::decode(meta::managed_fields(&self.0).to_vec()).unwrap_or_default()
+    }
+
+    /// Whether anybody owns what `fields` gives for the version in which they wrote.
+    pub fn is_owned(&self, fields: impl Fn(&str) -> Option<FieldSet>) -> bool {
+        let managers = self.managers();
+        managers.0.values().any(|owned| {
+            let wanted = fields(&owned.api_version);
+            wanted.is_some_and(|wanted| owned.fields.contains(&wanted))
+        })
     }
 
     /// Gives an object that has no managedFields these.

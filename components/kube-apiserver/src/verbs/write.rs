@@ -29,6 +29,7 @@ use apimachinery::managed_fields::{Compact, Writer};
 use apimachinery::{ApiError, meta};
 use parking_lot::Mutex;
 use serde_json::Value;
+use std::time::{Duration, Instant};
 use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
 
 /// The object before the change, in the row's version.
@@ -142,6 +143,10 @@ pub async fn track(
     options: &WriteOptions,
     subresource: &str,
 ) {
+    // Upstream tracks scales for themselves, and nothing that nobody owned before an update.
+    if subresource == "scale" && old.is_some_and(|old| !api::managed::owns_replicas(row, old)) {
+        return;
+    }
     let name = manager(request, options);
     let writer = Writer {
         manager: &name,
@@ -149,16 +154,37 @@ pub async fn track(
         now: &time_of(subresource),
     };
     let versions = OtherVersions::new(server, row, subresource);
-    if !conversion::by_webhook(row) {
+    if conversion::by_webhook(row) {
+        let tracked = versions.settled(|| {
+            let mut tracked = object.clone();
+            api::managed::track(row, old, &mut tracked, unchanged, writer, &versions);
+            tracked
+        });
+        *object = tracked.await;
+    } else {
         api::managed::track(row, old, object, unchanged, writer, &versions);
+    }
+    if let Some(error) = versions.failure() {
+        say_untracked(row, object, &error);
+    }
+}
+
+/// Upstream forgets the managers too, and says so at most once a second.
+fn say_untracked(row: &Resource, object: &Compact, error: &ApiError) {
+    const PAUSE: Duration = Duration::from_secs(1);
+    static SAID: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut said = SAID.lock();
+    if said.is_some_and(|said| said.elapsed() < PAUSE) {
         return;
     }
-    let tracked = versions.settled(|| {
-        let mut tracked = object.clone();
-        api::managed::track(row, old, &mut tracked, unchanged, writer, &versions);
-        tracked
-    });
-    *object = tracked.await;
+    *said = Some(Instant::now());
+    tracing::error!(
+        kind = row.gvk.kind,
+        namespace = meta::namespace(object),
+        name = meta::name(object),
+        %error,
+        "who owns which fields could not be recorded; the object has no managedFields now"
+    );
 }
 
 /// Takes out owner references that are there twice and warns of them: in what the client sent, or in what came of it.

@@ -17,6 +17,8 @@ pub struct OtherVersions<'a> {
     subresource: &'a str,
     /// What a webhook converts.
     awaited: Mutex<Awaited>,
+    /// Why the last conversion failed that did.
+    failure: Mutex<Option<ApiError>>,
 }
 
 /// Field managers don't wait: a conversion that a webhook has to do is noted, fails, and is there the next time.
@@ -33,7 +35,13 @@ impl<'a> OtherVersions<'a> {
             row,
             subresource,
             awaited: Mutex::default(),
+            failure: Mutex::default(),
         }
+    }
+
+    /// Why an object couldn't be had in a version that somebody wrote, so that nobody knows any more who owns what in it.
+    pub fn failure(&self) -> Option<ApiError> {
+        self.failure.lock().clone()
     }
 
     /// What the work comes to when it needs no further conversion. It is done again for each that it turns out to need.
@@ -46,6 +54,19 @@ impl<'a> OtherVersions<'a> {
             let made = conversion::to(self.server, self.row, object.clone(), &api_version).await;
             self.awaited.lock().done.push((object, api_version, made));
         }
+    }
+
+    fn failed(&self, error: &ApiError) {
+        *self.failure.lock() = Some(error.clone());
+    }
+
+    fn convert_built_in(&self, object: &Value, api_version: &str) -> Result<Value, ApiError> {
+        let gone = |version: &str| ApiError::internal(format!("{version} is not served"));
+        let from = meta::api_version(object);
+        let (before, after) = (self.row_of(from), self.row_of(api_version));
+        let before = before.ok_or_else(|| gone(from))?;
+        let after = after.ok_or_else(|| gone(api_version))?;
+        kinds::to_version(&after, kinds::to_storage(&before, object.clone())?)
     }
 
     fn row_of(&self, api_version: &str) -> Option<Arc<Resource>> {
@@ -67,7 +88,7 @@ impl<'a> OtherVersions<'a> {
                 .iter()
                 .find(|(from, to, _)| to == api_version && from == object);
             match known {
-                Some((_, _, made)) => made.clone()?,
+                Some((_, _, made)) => made.clone().inspect_err(|error| self.failed(error))?,
                 None => {
                     awaited.wanted = Some((object.clone(), api_version.to_owned()));
                     return Err(ApiError::internal("the object is not converted yet"));
@@ -104,12 +125,8 @@ impl Versions for OtherVersions<'_> {
         if let Some(definition) = &self.row.custom {
             return self.convert_custom(definition, object, api_version);
         }
-        let gone = |version: &str| ApiError::internal(format!("{version} is not served"));
-        let from = meta::api_version(object);
-        let (before, after) = (self.row_of(from), self.row_of(api_version));
-        let before = before.ok_or_else(|| gone(from))?;
-        let after = after.ok_or_else(|| gone(api_version))?;
-        kinds::to_version(&after, kinds::to_storage(&before, object.clone())?)
+        self.convert_built_in(object, api_version)
+            .inspect_err(|error| self.failed(error))
     }
 }
 
