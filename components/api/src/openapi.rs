@@ -2,7 +2,10 @@
 //! here: the texts are large, and clients ask rarely.
 mod connections;
 mod custom;
+mod items;
 mod operations;
+mod options;
+mod phrases;
 mod roots;
 mod schemas;
 mod version2;

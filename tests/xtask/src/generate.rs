@@ -32,6 +32,8 @@ pub fn api_data(reference: &Path, protobuf: &Path, answers: &Path, out: &Path) -
     write_gz(&out.join("openapi-paths.json.gz"), &serde_json::to_vec(&paths)?)?;
     let texts = descriptions::collect(&raw, &messages);
     write_gz(&out.join("descriptions.json.gz"), &serde_json::to_vec(&texts)?)?;
+    let options = descriptions::options(&messages);
+    write_gz(&out.join("options.json.gz"), &serde_json::to_vec(&options)?)?;
     Ok(())
 }
 

@@ -1,9 +1,11 @@
 //! Paths and operations of a kind.
-use super::{connections, watches};
-use crate::Resource;
+use super::items::{Shared, item};
+use super::options::{DELETE, DELETE_COLLECTION, GET, LIST, LOG, NONE, Options, PATCH, WRITE, parameters};
+use super::{connections, phrases, watches};
 use crate::schema_name;
+use crate::{Resource, Subresource};
 use apimachinery::{GroupVersion, GroupVersionKind};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 pub(super) const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
@@ -12,6 +14,7 @@ pub(super) const YAML: &str = "application/yaml";
 pub(super) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 const TEXTS: &[&str] = &[JSON, YAML];
+const PLAIN: &[&str] = &[JSON, PROTOBUF, YAML];
 
 /// What lists and watches are answered in.
 pub(super) const STREAMS: [&str; 5] = [
@@ -21,54 +24,6 @@ pub(super) const STREAMS: [&str; 5] = [
     "application/vnd.kubernetes.protobuf;stream=watch",
     YAML,
 ];
-pub(super) const LIST: &[(&str, &str)] = &[
-    ("allowWatchBookmarks", "boolean"),
-    ("continue", "string"),
-    ("fieldSelector", "string"),
-    ("labelSelector", "string"),
-    ("limit", "integer"),
-    ("resourceVersion", "string"),
-    ("resourceVersionMatch", "string"),
-    ("sendInitialEvents", "boolean"),
-    ("shardSelector", "string"),
-    ("timeoutSeconds", "integer"),
-    ("watch", "boolean"),
-];
-const WRITE: &[(&str, &str)] = &[
-    ("dryRun", "string"),
-    ("fieldManager", "string"),
-    ("fieldValidation", "string"),
-];
-const PATCH: &[(&str, &str)] = &[
-    ("dryRun", "string"),
-    ("fieldManager", "string"),
-    ("fieldValidation", "string"),
-    ("force", "boolean"),
-];
-const DELETE: &[(&str, &str)] = &[
-    ("dryRun", "string"),
-    ("gracePeriodSeconds", "integer"),
-    ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"),
-    ("orphanDependents", "boolean"),
-    ("propagationPolicy", "string"),
-];
-const DELETE_COLLECTION: &[(&str, &str)] = &[
-    ("continue", "string"),
-    ("dryRun", "string"),
-    ("fieldSelector", "string"),
-    ("gracePeriodSeconds", "integer"),
-    ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"),
-    ("labelSelector", "string"),
-    ("limit", "integer"),
-    ("orphanDependents", "boolean"),
-    ("propagationPolicy", "string"),
-    ("resourceVersion", "string"),
-    ("resourceVersionMatch", "string"),
-    ("sendInitialEvents", "boolean"),
-    ("shardSelector", "string"),
-    ("timeoutSeconds", "integer"),
-];
-
 pub(super) fn reference(schema: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{schema}")})
 }
@@ -81,27 +36,52 @@ pub(super) fn content(types: &[&str], schema: &str) -> Value {
         .into()
 }
 
-pub(super) fn parameters(list: &[(&str, &str)]) -> Value {
-    list.iter()
-        .map(|(name, ty)| json!({"name": name, "in": "query", "schema": {"type": ty, "uniqueItems": true}}))
-        .collect()
-}
-
 struct Builder<'a> {
     row: &'a Resource,
+    /// What the requests and answers are of.
     gvk: &'a GroupVersionKind,
     /// `AppsV1`.
     group: String,
     scope: &'static str,
-    suffix: String,
+    subresource: Option<&'a str>,
+    /// Answers' forms.
+    plain: &'static [&'static str],
+    /// Forms of lists, which may be watched.
+    streams: &'static [&'static str],
+    /// Forms of bodies.
+    taken: &'static [&'static str],
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn of(row: &'a Resource) -> Self {
+        // Custom kinds have no other forms than these, which their operations take and give.
+        let custom = row.custom.is_some();
+        Self {
+            row,
+            gvk: &row.gvk,
+            group: group_of_ids(&row.gvk.group_version()),
+            scope: if row.namespaced { "Namespaced" } else { "" },
+            subresource: None,
+            plain: if custom { TEXTS } else { PLAIN },
+            streams: if custom { TEXTS } else { &STREAMS },
+            taken: if custom { TEXTS } else { &["*/*"] },
+        }
+    }
+
+    fn body(&self, schema: &str) -> Value {
+        json!({"required": true, "content": content(self.taken, schema)})
+    }
+
+    fn delete_body(&self) -> Value {
+        json!({"content": content(self.taken, &format!("{META}.DeleteOptions"))})
+    }
+
+    /// An operation whose ID begins with `verb`.
     fn operation(
         &self,
         action: &str,
         verb: &str,
-        query: &[(&str, &str)],
+        query: Options,
         body: Option<Value>,
         answer: &str,
         codes: &[&str],
@@ -116,19 +96,90 @@ impl Builder<'_> {
             };
             responses[*code] = json!({"description": description, "content": content(media, answer)});
         }
+        let suffix = self.subresource.map_or_else(String::new, capital);
         let mut operation = json!({
             "tags": [tag(&self.row.gvk.group_version())],
-            "operationId": format!("{verb}{}{}{}{}", self.group, self.scope, self.row.gvk.kind, self.suffix),
+            "description": phrases::operation(verb, &self.gvk.kind, self.subresource, self.watched()),
+            "operationId": format!("{verb}{}{}{}{suffix}", self.group, self.scope, self.row.gvk.kind),
             "responses": responses,
             "x-kubernetes-action": action,
             "x-kubernetes-group-version-kind": {"group": self.gvk.group, "version": self.gvk.version, "kind": self.gvk.kind},
         });
+        let query = parameters(query);
         if !query.is_empty() {
-            operation["parameters"] = parameters(query);
+            operation["parameters"] = Value::Array(query);
         }
         if let Some(body) = body {
             operation["requestBody"] = body;
         }
+        operation
+    }
+
+    /// Whether what lists say of watches is said of this kind's; it isn't of custom kinds.
+    fn watched(&self) -> bool {
+        self.row.custom.is_none() && self.row.has_verb("watch")
+    }
+
+    fn list(&self, schema: &str) -> Value {
+        self.operation("list", "list", LIST, None, schema, &["200"], self.streams)
+    }
+
+    fn create(&self, schema: &str) -> Value {
+        let codes = ["200", "201", "202"];
+        let body = Some(self.body(schema));
+        self.operation("post", "create", WRITE, body, schema, &codes, self.plain)
+    }
+
+    fn read(&self, schema: &str) -> Value {
+        let query = if self.row.custom.is_some() { GET } else { NONE };
+        self.operation("get", "read", query, None, schema, &["200"], self.plain)
+    }
+
+    fn replace(&self, schema: &str) -> Value {
+        let codes = ["200", "201"];
+        let body = Some(self.body(schema));
+        self.operation("put", "replace", WRITE, body, schema, &codes, self.plain)
+    }
+
+    fn patch(&self, schema: &str) -> Value {
+        let body = Some(patch_body(self.row));
+        let (query, codes): (Options, &[&str]) = match self.row.custom {
+            Some(_) => (WRITE, &["200"]),
+            None => (PATCH, &["200", "201"]),
+        };
+        self.operation("patch", "patch", query, body, schema, codes, self.plain)
+    }
+
+    fn delete(&self) -> Value {
+        let (body, status) = (Some(self.delete_body()), format!("{META}.Status"));
+        let codes = ["200", "202"];
+        self.operation("delete", "delete", DELETE, body, &status, &codes, self.plain)
+    }
+
+    fn delete_collection(&self) -> Value {
+        let (action, status) = ("deletecollection", format!("{META}.Status"));
+        // Of custom kinds upstream tells what a list of them takes.
+        let (query, body) = match self.row.custom {
+            Some(_) => (LIST, None),
+            None => (DELETE_COLLECTION, Some(self.delete_body())),
+        };
+        let mut operation = self.operation(action, action, query, body, &status, &["200"], self.plain);
+        operation["operationId"] = json!(format!(
+            "delete{}Collection{}{}",
+            self.group, self.scope, self.row.gvk.kind
+        ));
+        operation
+    }
+
+    /// What a pod's containers wrote, which is text whatever is asked for.
+    fn log(&self) -> Value {
+        let mut operation = self.operation("get", "read", LOG, None, "", &[], &[]);
+        let content: Map<String, Value> = PLAIN
+            .iter()
+            .chain(&["text/plain"])
+            .map(|media| ((*media).to_owned(), json!({"schema": {"type": "string"}})))
+            .collect();
+        operation["responses"]["200"] = json!({"description": "OK", "content": content});
         operation
     }
 }
@@ -168,13 +219,7 @@ pub(super) fn capital(text: &str) -> String {
 
 /// Adds the paths of a kind below `base` (`/apis/apps/v1`).
 pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value>) {
-    let builder = Builder {
-        row,
-        gvk: &row.gvk,
-        group: group_of_ids(&row.gvk.group_version()),
-        scope: if row.namespaced { "Namespaced" } else { "" },
-        suffix: String::new(),
-    };
+    let builder = Builder::of(row);
     let schema = if row.custom.is_some() {
         row.schema().name.clone()
     } else {
@@ -185,170 +230,98 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
     } else {
         format!("{base}/{}", row.plural)
     };
-    // Custom kinds have no other forms than these, which their operations take and give.
-    let custom = row.custom.is_some();
-    let plain: &[&str] = if custom { TEXTS } else { &[JSON, PROTOBUF, YAML] };
-    let streams: &[&str] = if custom { TEXTS } else { &STREAMS };
-    let taken: &[&str] = if custom { TEXTS } else { &["*/*"] };
     let list_schema = format!("{schema}List");
-    let mut collection = json!({});
-    let mut item = json!({});
-    let body = |schema: &str| json!({"required": true, "content": content(taken, schema)});
-    let delete_body = json!({"content": content(taken, &format!("{META}.DeleteOptions"))});
-    let status = format!("{META}.Status");
-    if row.has_verb("list") {
-        collection["get"] = builder.operation("list", "list", LIST, None, &list_schema, &["200"], streams);
-    }
-    if row.has_verb("create") {
-        collection["post"] = builder.operation(
-            "post",
-            "create",
-            WRITE,
-            Some(body(&schema)),
-            &schema,
-            &["200", "201", "202"],
-            plain,
-        );
-    }
-    if row.has_verb("deletecollection") {
-        let mut operation = builder.operation(
-            "deletecollection",
-            "delete",
-            DELETE_COLLECTION,
-            Some(delete_body.clone()),
-            &status,
-            &["200"],
-            plain,
-        );
-        operation["operationId"] = json!(format!(
-            "delete{}Collection{}{}",
-            builder.group, builder.scope, row.gvk.kind
-        ));
-        collection["delete"] = operation;
-    }
-    if row.has_verb("get") {
-        item["get"] = builder.operation("get", "read", &[], None, &schema, &["200"], plain);
-    }
-    if row.has_verb("update") {
-        item["put"] = builder.operation(
-            "put",
-            "replace",
-            WRITE,
-            Some(body(&schema)),
-            &schema,
-            &["200", "201"],
-            plain,
-        );
-    }
-    if row.has_verb("patch") {
-        item["patch"] = builder.operation(
-            "patch",
-            "patch",
-            PATCH,
-            Some(patch_body(row)),
-            &schema,
-            &["200", "201"],
-            plain,
-        );
-    }
-    if row.has_verb("delete") {
-        item["delete"] = builder.operation(
-            "delete",
-            "delete",
-            DELETE,
-            Some(delete_body),
-            &status,
-            &["200", "202"],
-            plain,
-        );
-    }
-    insert(out, &place, collection, row, false);
-    insert(out, &format!("{place}/{{name}}"), item, row, true);
+    let shared = |named| Shared {
+        named,
+        namespaced: row.namespaced,
+        below: false,
+        pretty: true,
+    };
+    let mut collection = Map::new();
+    let mut add = |method: &str, verb: &str, make: &dyn Fn() -> Value| {
+        if row.has_verb(verb) {
+            collection.insert(method.to_owned(), make());
+        }
+    };
+    add("get", "list", &|| builder.list(&list_schema));
+    add("post", "create", &|| builder.create(&schema));
+    add("delete", "deletecollection", &|| builder.delete_collection());
+    insert(out, &place, collection, shared(None));
+    let mut single = Map::new();
+    let mut add = |method: &str, verb: &str, make: &dyn Fn() -> Value| {
+        if row.has_verb(verb) {
+            single.insert(method.to_owned(), make());
+        }
+    };
+    add("get", "get", &|| builder.read(&schema));
+    add("put", "update", &|| builder.replace(&schema));
+    add("patch", "patch", &|| builder.patch(&schema));
+    add("delete", "delete", &|| builder.delete());
+    let named = Some(row.gvk.kind.as_str());
+    insert(out, &format!("{place}/{{name}}"), single, shared(named));
     if row.namespaced && row.has_verb("list") {
         let everywhere = Builder {
             scope: "",
-            suffix: "ForAllNamespaces".into(),
-            ..builder
+            ..Builder::of(row)
         };
-        let operation = everywhere.operation("list", "list", &[], None, &list_schema, &["200"], streams);
-        let shared = shared_parameters(row, Place::Everywhere, LIST);
-        out.insert(
-            format!("{base}/{}", row.plural),
-            json!({"get": operation, "parameters": shared}),
-        );
+        let mut operation = everywhere.list(&list_schema);
+        operation["operationId"] = json!(format!(
+            "list{}{}ForAllNamespaces",
+            everywhere.group, row.gvk.kind
+        ));
+        let anywhere = Shared {
+            namespaced: false,
+            ..shared(None)
+        };
+        let operations = Map::from_iter([("get".to_owned(), operation)]);
+        insert(out, &format!("{base}/{}", row.plural), operations, anywhere);
     }
     for subresource in &row.subresources {
-        let schema = schema_name(&subresource.gvk);
-        let (schema, known) = if row.custom.is_some() && subresource.gvk == row.gvk {
-            (row.schema().name.clone(), true)
-        } else {
-            let known = crate::schema::built_in().id(&schema).is_some();
-            (schema, known)
+        let path = format!("{place}/{{name}}/{}", subresource.name);
+        // Upstream tells of a custom kind's scale as if it were of the kind.
+        let gvk = match row.custom {
+            Some(_) => &row.gvk,
+            None => &subresource.gvk,
         };
-        if !known {
-            continue;
-        }
-        let builder = Builder {
-            row,
-            gvk: &subresource.gvk,
-            group: group_of_ids(&row.gvk.group_version()),
-            scope: if row.namespaced { "Namespaced" } else { "" },
-            suffix: capital(&subresource.name),
-        };
-        let mut operations = json!({});
-        for verb in &subresource.verbs {
-            match verb.as_str() {
-                "get" => {
-                    operations["get"] = builder.operation("get", "read", &[], None, &schema, &["200"], plain)
-                }
-                "update" => {
-                    operations["put"] = builder.operation(
-                        "put",
-                        "replace",
-                        WRITE,
-                        Some(body(&schema)),
-                        &schema,
-                        &["200", "201"],
-                        plain,
-                    )
-                }
-                "patch" => {
-                    operations["patch"] = builder.operation(
-                        "patch",
-                        "patch",
-                        PATCH,
-                        Some(patch_body(row)),
-                        &schema,
-                        &["200", "201"],
-                        plain,
-                    )
-                }
-                "create" => {
-                    operations["post"] = builder.operation(
-                        "post",
-                        "create",
-                        WRITE,
-                        Some(body(&schema)),
-                        &schema,
-                        &["200", "201", "202"],
-                        plain,
-                    )
-                }
-                _ => {}
-            }
-        }
-        insert(
-            out,
-            &format!("{place}/{{name}}/{}", subresource.name),
-            operations,
-            row,
-            true,
-        );
+        let operations = subresource_operations(row, subresource, gvk);
+        insert(out, &path, operations, shared(Some(&gvk.kind)));
     }
     if row.custom.is_none() {
         watches::paths(row, base, out);
         connections::paths(row, &place, out);
     }
+}
+
+fn subresource_operations(
+    row: &Resource,
+    subresource: &Subresource,
+    gvk: &GroupVersionKind,
+) -> Map<String, Value> {
+    let schema = schema_name(&subresource.gvk);
+    let schema = if row.custom.is_some() && subresource.gvk == row.gvk {
+        row.schema().name.clone()
+    } else if crate::schema::built_in().id(&schema).is_some() {
+        schema
+    } else {
+        return Map::new();
+    };
+    let builder = Builder {
+        gvk,
+        subresource: Some(&subresource.name),
+        ..Builder::of(row)
+    };
+    let operation = |verb: &String| {
+        let (method, made) = match verb.as_str() {
+            "get" if subresource.name == "log" => ("get", builder.log()),
+            "get" => ("get", builder.read(&schema)),
+            "update" => ("put", builder.replace(&schema)),
+            "patch" => ("patch", builder.patch(&schema)),
+            "create" => ("post", builder.create(&schema)),
+            _ => return None,
+        };
+        Some((method.to_owned(), made))
+    };
+    subresource.verbs.iter().filter_map(operation).collect()
 }
 
 fn patch_body(row: &Resource) -> Value {
@@ -367,47 +340,8 @@ fn patch_body(row: &Resource) -> Value {
     json!({"required": true, "content": content(types, &format!("{META}.Patch"))})
 }
 
-fn insert(out: &mut BTreeMap<String, Value>, path: &str, mut operations: Value, row: &Resource, named: bool) {
-    if operations.as_object().is_none_or(serde_json::Map::is_empty) {
-        return;
+fn insert(out: &mut BTreeMap<String, Value>, path: &str, operations: Map<String, Value>, shared: Shared<'_>) {
+    if !operations.is_empty() {
+        out.insert(path.to_owned(), item(operations, shared));
     }
-    let place = match (named, row.namespaced) {
-        (true, _) => Place::Named,
-        (false, true) => Place::Namespace,
-        (false, false) => Place::Everywhere,
-    };
-    operations["parameters"] = shared_parameters(row, place, &[]);
-    out.insert(path.to_owned(), operations);
-}
-
-/// Which objects a path is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// All of them.
-    Everywhere,
-    /// Those of a namespace.
-    Namespace,
-    /// A single one.
-    Named,
-}
-
-pub(super) fn in_path(name: &str) -> Value {
-    json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "uniqueItems": true}})
-}
-
-/// Parameters of all operations of a path, in the order of their names.
-pub(super) fn shared_parameters(row: &Resource, place: Place, query: &[(&str, &str)]) -> Value {
-    let mut shared = match parameters(query) {
-        Value::Array(list) => list,
-        _ => Vec::new(),
-    };
-    if place == Place::Named {
-        shared.push(in_path("name"));
-    }
-    if row.namespaced && place != Place::Everywhere {
-        shared.push(in_path("namespace"));
-    }
-    shared.push(json!({"name": "pretty", "in": "query", "schema": {"type": "string", "uniqueItems": true}}));
-    shared.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
-    Value::Array(shared)
 }

@@ -139,5 +139,19 @@ fn tidy(lines: &[&str]) -> String {
                 .replace("\\_", "_"),
         );
     }
-    out.trim_end().to_owned()
+    plain_links(out.trim_end())
+}
+
+/// Addresses stand between angle brackets in the crate, and in the reference don't.
+fn plain_links(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, link)) = rest.split_once("<http") {
+        out.push_str(before);
+        let (link, after) = link.split_once('>').unwrap_or((link, ""));
+        out.push_str("http");
+        out.push_str(link);
+        rest = after;
+    }
+    out + rest
 }
