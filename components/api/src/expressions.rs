@@ -115,8 +115,7 @@ impl Purpose {
 
 /// Compiles an expression for a purpose; the errors are upstream's.
 pub fn compile(text: &str, environment: &Environment, purpose: Purpose) -> Result<Program, String> {
-    let program =
-        Program::compile(text, environment).map_err(|error| format!("compilation failed: {error}"))?;
+    let program = Program::compile(text, environment).map_err(|error| error.explained())?;
     if purpose.takes(program.ty()) {
         Ok(program)
     } else {

@@ -24,7 +24,6 @@ mod status;
 mod storage;
 mod workloads;
 
-pub(crate) use admission::is_request_uri;
 use certificates::signer_name;
 pub use core::service_addresses;
 pub(crate) use metadata::embedded as embedded_metadata;

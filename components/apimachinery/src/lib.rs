@@ -5,6 +5,7 @@ pub mod decode;
 pub mod field;
 pub mod fieldset;
 pub mod go;
+pub mod go_url;
 pub mod gvk;
 pub mod json;
 pub mod managed_fields;

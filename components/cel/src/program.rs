@@ -10,10 +10,26 @@ use crate::types::Type;
 use crate::value::{Opaque, Value};
 use std::sync::Arc;
 
-/// The expression is not one, or doesn't fit the environment. The text is upstream's, with the place marked.
+/// Why there is no program of an expression, as upstream says it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct CompileError(pub String);
+pub enum CompileError {
+    /// It isn't an expression, or doesn't fit the environment; the place is marked.
+    #[error("{0}")]
+    Compilation(String),
+    /// A pattern that is written out in it isn't one.
+    #[error("{0}")]
+    Instantiation(String),
+}
+
+impl CompileError {
+    /// What failed, then why.
+    pub fn explained(&self) -> String {
+        match self {
+            Self::Compilation(why) => format!("compilation failed: {why}"),
+            Self::Instantiation(why) => format!("program instantiation failed: {why}"),
+        }
+    }
+}
 
 /// A compiled expression.
 #[derive(Debug)]
@@ -36,12 +52,14 @@ impl Program {
     pub fn compile(text: &str, environment: &Environment) -> Result<Self, CompileError> {
         let _timed = crate::timing::compilation();
         let source = Source::new(text);
-        let expr = syntax::parse(text).map_err(|issues| CompileError(source.explain(&issues)))?;
+        let expr =
+            syntax::parse(text).map_err(|issues| CompileError::Compilation(source.explain(&issues)))?;
         let checked = check::check(&expr, environment, compatibility::minor(text))
-            .map_err(|issues| CompileError(source.explain(&issues)))?;
+            .map_err(|issues| CompileError::Compilation(source.explain(&issues)))?;
         let cost = estimate::estimate(&checked.node, environment);
+        let regexes = Regexes::of(&checked.node).map_err(CompileError::Instantiation)?;
         Ok(Self {
-            regexes: Regexes::of(&checked.node),
+            regexes,
             node: checked.node,
             cost,
             uses: checked.uses,
@@ -115,6 +133,29 @@ pub fn authorizer<'a>(authorize: &'a dyn Authorize) -> Value<'a> {
 mod tests {
     use super::*;
     use crate::types::Decl;
+
+    #[test]
+    fn patterns_that_are_written_out_are_read_with_the_expression() {
+        let environment = Environment::new().with("object", Decl::dynamic());
+        let refusal = "program instantiation failed: error parsing regexp: unexpected ): `)`";
+        for (text, expected) in [
+            ("'a'.find(')') == ''", Some(refusal)),
+            ("'a'.findAll(')', 1) == []", Some(refusal)),
+            ("matches('a', ')')", Some(refusal)),
+            ("false && [1].exists(i, object.find(')') == '')", Some(refusal)),
+            ("'a'.find(')' + 'b') == ''", None),
+            ("'a'.find('b') == ')'", None),
+        ] {
+            let compiled = Program::compile(text, &environment).map(drop);
+            let found = compiled.err().map(|error| error.explained());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        }
+        let known = Program::compile("'a'.matches(')')", &environment).unwrap_err();
+        assert!(
+            known.explained().starts_with("compilation failed: ERROR"),
+            "{known}"
+        );
+    }
 
     #[test]
     fn selections_of_a_variables_field() {

@@ -8,10 +8,10 @@ pub use json::from_json;
 pub use list::ListRef;
 
 use crate::functions::{AuthorizerState, Cidr, Ip, NamedFormat, Version};
-use crate::go_url::Url;
 use crate::instant::Instant;
 use crate::types::{Decl, Shape, Type};
 use apimachinery::Quantity;
+use apimachinery::go_url::Url;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! Formats of texts that are checked. Others say something to readers only.
 mod email;
 
+use apimachinery::go_url::Url;
 use std::net::IpAddr;
 
 /// Formats that may be named in a schema.
@@ -48,7 +49,7 @@ pub(super) fn fits(format: &str, text: &str) -> bool {
     let hexadecimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
     match format {
         "bsonobjectid" => text.len() == 24 && hexadecimal(text),
-        "uri" => crate::validate::is_request_uri(text),
+        "uri" => Url::check_request(text).is_ok(),
         "email" => email::is_address(text),
         "hostname" => hostname(text),
         // Told apart by how they are written.

@@ -161,9 +161,9 @@ impl RuleSet {
 impl Compiled {
     fn of(rule: Rule, decl: &Decl, schema: &Schema) -> Self {
         let environment = environment(decl, rule.optional_old_self);
-        let program = Program::compile(&rule.rule, &environment).map_err(|error| error.to_string());
+        let program = Program::compile(&rule.rule, &environment).map_err(|error| error.explained());
         let message = (!rule.message_expression.is_empty()).then(|| {
-            Program::compile(&rule.message_expression, &environment).map_err(|error| error.to_string())
+            Program::compile(&rule.message_expression, &environment).map_err(|error| error.explained())
         });
         let transition = program.as_ref().is_ok_and(|program| program.uses(OLD_SELF));
         let field = match rule.field_path.as_str() {

@@ -1,7 +1,6 @@
 //! Validation of webhook configurations and admission policies.
 mod bindings;
 mod expressions;
-mod go_url;
 mod json_path;
 mod params;
 mod policies;
@@ -9,7 +8,6 @@ mod rules;
 mod type_checking;
 mod webhooks;
 
-pub(crate) use go_url::is_request_uri;
 pub(super) use type_checking::check as type_checking;
 
 use crate::value::at;

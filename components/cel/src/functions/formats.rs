@@ -1,9 +1,9 @@
 //! Named formats of texts, with the reasons why a text isn't of one.
 use super::{Overload, Sig, function, method, no_such_overload};
 use crate::evaluate::EvalError;
-use crate::go_url::Url;
 use crate::value::{Opaque, Value};
 use Sig::String;
+use apimachinery::go_url::Url;
 use apimachinery::names;
 use std::string::String as Owned;
 

@@ -1,6 +1,7 @@
 //! IP addresses and networks.
 use super::{Overload, Sig, function, method, no_such_overload};
 use crate::evaluate::{EvalError, Scratch};
+use crate::go_netip::parse_address;
 use crate::value::{Opaque, Value};
 use Sig::{Bool, Int, String};
 use std::fmt;
@@ -46,7 +47,7 @@ impl fmt::Display for Cidr {
 fn parse_ip(text: &str) -> Result<IpAddr, EvalError> {
     let quoted = || apimachinery::field::quote(text);
     if let Some((address, zone)) = text.split_once('%')
-        && address.parse::<std::net::Ipv6Addr>().is_ok()
+        && is_version_6(address)
         && !zone.is_empty()
     {
         return Err(EvalError::new(format!(
@@ -54,10 +55,9 @@ fn parse_ip(text: &str) -> Result<IpAddr, EvalError> {
             quoted()
         )));
     }
-    let ip: IpAddr = text.parse().map_err(|_| {
+    let ip = parse_address(text).map_err(|why| {
         EvalError::new(format!(
-            "IP Address {} parse error during conversion from string: ParseAddr({}): unable to parse IP",
-            quoted(),
+            "IP Address {} parse error during conversion from string: {why}",
             quoted()
         ))
     })?;
@@ -68,6 +68,10 @@ fn parse_ip(text: &str) -> Result<IpAddr, EvalError> {
         )));
     }
     Ok(ip)
+}
+
+fn is_version_6(text: &str) -> bool {
+    text.parse::<std::net::Ipv6Addr>().is_ok()
 }
 
 fn is_mapped(ip: IpAddr) -> bool {
@@ -97,12 +101,12 @@ fn parse_cidr(text: &str) -> Result<ipnet::IpNet, EvalError> {
 fn read_prefix(text: &str) -> Result<ipnet::IpNet, std::string::String> {
     let quoted = apimachinery::field::quote;
     let (address, bits) = text.rsplit_once('/').ok_or("no '/'")?;
-    if address.contains('%') {
+    if let Some((_, zone)) = address.split_once('%').filter(|(front, _)| is_version_6(front))
+        && !zone.is_empty()
+    {
         return Err("IPv6 zones cannot be present in a prefix".to_owned());
     }
-    let parsed: IpAddr = address
-        .parse()
-        .map_err(|_| format!("ParseAddr({}): unable to parse IP", quoted(address)))?;
+    let parsed = parse_address(address)?;
     let number = bits
         .parse::<u32>()
         .ok()

@@ -19,27 +19,31 @@ pub(crate) struct Regexes {
 }
 
 impl Regexes {
-    /// Compiles what calls in the tree have as literal arguments. What isn't one fails when it is evaluated.
-    pub(crate) fn of(node: &Node) -> Self {
+    /// Compiles what calls in the tree have as literal arguments. One that is too large fails when it is evaluated.
+    pub(crate) fn of(node: &Node) -> Result<Self, std::string::String> {
         let mut regexes = Self::default();
-        regexes.gather(node);
-        regexes
+        regexes.gather(node)?;
+        Ok(regexes)
     }
 
-    fn gather(&mut self, node: &Node) {
-        match &node.op {
-            Op::Call { args, .. } => {
-                if let [_, pattern, ..] = args.as_slice()
-                    && let Op::Literal(Literal::String(text)) = &pattern.op
-                    && is_regex_call(node)
-                    && let Ok(regex) = go_regexp::compile(text, SIZE_LIMIT)
-                {
-                    self.known.insert(text.clone(), regex);
-                }
-                args.iter().for_each(|arg| self.gather(arg));
+    fn gather(&mut self, node: &Node) -> Result<(), std::string::String> {
+        if let Op::Call { args, .. } = &node.op
+            && let [_, pattern, ..] = args.as_slice()
+            && let Op::Literal(Literal::String(text)) = &pattern.op
+            && is_regex_call(node)
+        {
+            go_regexp::check(text)?;
+            if let Ok(regex) = go_regexp::compile(text, SIZE_LIMIT) {
+                self.known.insert(text.clone(), regex);
             }
-            other => other.children(&mut |child| self.gather(child)),
         }
+        let mut found = Ok(());
+        node.op.children(&mut |child| {
+            if found.is_ok() {
+                found = self.gather(child);
+            }
+        });
+        found
     }
 
     fn with<T>(&self, pattern: &str, run: impl FnOnce(&Regex) -> T) -> Result<T, EvalError> {

@@ -1,16 +1,16 @@
 //! URLs with a scheme, or absolute paths, as Go's `ParseRequestURI` takes them.
 use super::{Overload, Sig, function, method, no_such_overload};
 use crate::evaluate::{EvalError, Scratch};
-use crate::go_url::Url;
 use crate::value::{Key, MapValue, Opaque, Value};
 use Sig::{Bool, String};
+use apimachinery::go_url::Url;
 use std::sync::Arc;
 
 const URL: Sig = Sig::Opaque("kubernetes.URL");
 
 fn url<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Result<Value<'a>, EvalError> {
     let text = args[0].as_str().ok_or_else(no_such_overload)?;
-    let parsed = Url::parse(text)
+    let parsed = Url::parse_request(text)
         .map_err(|why| EvalError::new(format!("URL parse error during conversion from string: {why}")))?;
     Ok(Value::Opaque(Opaque::Url(Arc::new(parsed))))
 }

@@ -1,8 +1,9 @@
+use super::expressions;
 use super::rules::rule;
-use super::{expressions, go_url};
 use crate::validate::shared::{label_selector, label_selector_with, maybe_one_of, one_of, texts};
 use crate::value::{at, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
+use apimachinery::go_url::Url;
 use apimachinery::names;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -248,7 +249,7 @@ fn url_path(place: &str, path: &Path) -> ErrorList {
 /// An URL of a webhook: `https`, a host, a path, and nothing else.
 fn url(url: &str, path: &Path) -> ErrorList {
     const FORM: &str = "; desired format: https://host[/path]";
-    let url = match go_url::parse(url) {
+    let url = match Url::parse(url) {
         Ok(url) => url,
         Err(why) => {
             return vec![Error::required(
@@ -261,18 +262,18 @@ fn url(url: &str, path: &Path) -> ErrorList {
     if url.scheme != "https" {
         errors.push(Error::invalid(
             path,
-            url.scheme,
+            url.scheme.as_str(),
             format!("'https' is the only allowed URL scheme{FORM}"),
         ));
     }
     if url.host.is_empty() {
         errors.push(Error::invalid(
             path,
-            url.host,
+            url.host.as_str(),
             format!("host must be specified{FORM}"),
         ));
     }
-    if let Some(user) = url.user {
+    if let Some(user) = url.user() {
         errors.push(Error::invalid(
             path,
             user,
@@ -280,8 +281,11 @@ fn url(url: &str, path: &Path) -> ErrorList {
         ));
     }
     for (part, message) in [
-        (url.fragment, "fragments are not permitted in the URL"),
-        (url.query, "query parameters are not permitted in the URL"),
+        (url.fragment(), "fragments are not permitted in the URL"),
+        (
+            url.raw_query().to_owned(),
+            "query parameters are not permitted in the URL",
+        ),
     ] {
         if !part.is_empty() {
             errors.push(Error::invalid(path, part, message));

@@ -4,7 +4,7 @@ use super::openapi::{Bound, Place, Walk};
 use crate::custom::{self, Rule, Schema};
 use crate::value::text;
 use apimachinery::field::{BadValue, Error, ErrorList, Path};
-use cel::{Program, Type};
+use cel::{CompileError, Program, Type};
 use serde_json::Value;
 
 const REASONS: &[&str] = &[
@@ -179,11 +179,9 @@ impl Walk<'_> {
         let program = Program::compile(&rule.rule, &environment);
         let mut uses_old = false;
         match &program {
-            Err(error) => self.of_rules.push(Error::invalid(
-                &rule_path,
-                dumped(),
-                format!("compilation failed: {error}"),
-            )),
+            Err(error) => self
+                .of_rules
+                .push(Error::invalid(&rule_path, dumped(), error.explained())),
             Ok(program) if !matches!(program.ty(), Type::Bool | Type::Dyn) => {
                 self.of_rules.push(Error::invalid(
                     &rule_path,
@@ -225,7 +223,12 @@ impl Walk<'_> {
             Err(error) => self.of_rules.push(Error::invalid(
                 path,
                 dumped(),
-                format!("messageExpression compilation failed: {error}"),
+                match error {
+                    CompileError::Compilation(why) => format!("messageExpression compilation failed: {why}"),
+                    CompileError::Instantiation(why) => {
+                        format!("messageExpression instantiation failed: {why}")
+                    }
+                },
             )),
             Ok(program) if !matches!(program.ty(), Type::String | Type::Dyn) => {
                 self.of_rules.push(Error::invalid(

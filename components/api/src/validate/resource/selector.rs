@@ -93,7 +93,7 @@ fn expression(text: &str, features: Features, path: &Path) -> Option<Error> {
     };
     let program = match Program::compile(text, environment) {
         Ok(program) => program,
-        Err(error) => return Some(Error::invalid(path, text, format!("compilation failed: {error}"))),
+        Err(error) => return Some(Error::invalid(path, text, error.explained())),
     };
     if !matches!(program.ty(), Type::Bool | Type::Dyn) {
         return Some(Error::invalid(

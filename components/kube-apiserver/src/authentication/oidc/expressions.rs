@@ -55,7 +55,7 @@ impl Over {
     pub fn compile(self, text: &str, path: &Path, wanted: Wanted) -> Result<Program, Error> {
         let environment = Environment::new().with(self.name(), self.decl().clone());
         let program = Program::compile(text, &environment)
-            .map_err(|error| Error::invalid(path, text, format!("compilation failed: {error}")))?;
+            .map_err(|error| Error::invalid(path, text, error.explained()))?;
         match wanted.is_missed_by(program.ty()) {
             None => Ok(program),
             Some(wrong) => Err(Error::invalid(path, text, wrong)),

@@ -84,7 +84,7 @@ impl MatchConditions {
                     errors.push(Error::invalid(&path, text, detail));
                 }
                 Err(error) => {
-                    let detail = format!("compilation failed: {error}");
+                    let detail = error.explained();
                     errors.push(Error::invalid(&path, text, detail));
                 }
             }

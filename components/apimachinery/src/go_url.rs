@@ -12,6 +12,8 @@ pub struct Url {
     /// With the port.
     pub host: String,
     path: String,
+    /// Whether a path follows the scheme without an authority, not even an empty one.
+    omits_host: bool,
     query: Option<String>,
     fragment: String,
 }
@@ -37,16 +39,35 @@ impl Url {
     }
 
     /// A URL that may have a fragment and passes [`Self::check_request`].
-    pub fn parse(text: &str) -> Parsed<Self> {
+    pub fn parse_request(text: &str) -> Parsed<Self> {
         Self::check_request(text)?;
+        Self::parse(text)
+    }
+
+    /// A URL of any form. The error says what was read, and why it is none.
+    pub fn parse(text: &str) -> Parsed<Self> {
         let (front, fragment) = text.split_once('#').unwrap_or((text, ""));
-        let read = || {
-            unescape(fragment, Part::Other)?;
-            let mut url = Self::read(front, false)?;
-            fragment.clone_into(&mut url.fragment);
-            Ok(url)
-        };
-        read().map_err(|why: String| described(text, &why))
+        // Without a fragment, which is read last, the text is another.
+        let mut url = Self::read(front, false).map_err(|why| described(front, &why))?;
+        unescape(fragment, Part::Other).map_err(|why| described(text, &why))?;
+        fragment.clone_into(&mut url.fragment);
+        Ok(url)
+    }
+
+    /// `user:password`, which may be there and empty.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// The query as it is written; empty where there is none.
+    pub fn raw_query(&self) -> &str {
+        self.query.as_deref().unwrap_or_default()
+    }
+
+    /// What the fragment means.
+    pub fn fragment(&self) -> String {
+        let bytes = unescape(&self.fragment, Part::Other).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     fn read(text: &str, of_request: bool) -> Parsed<Self> {
@@ -76,6 +97,10 @@ impl Url {
             if of_request {
                 return Err("invalid URI for request".to_owned());
             }
+            let mut segments = rest.split('/');
+            if segments.next().is_some_and(|first| first.contains(':')) {
+                return Err("first path segment in URL cannot contain colon".to_owned());
+            }
         }
         let has_authority = !url.scheme.is_empty() || !of_request && !rest.starts_with("///");
         let path = match rest.strip_prefix("//").filter(|_| has_authority) {
@@ -84,7 +109,10 @@ impl Url {
                 url.set_authority(authority)?;
                 path
             }
-            None => rest,
+            None => {
+                url.omits_host = !url.scheme.is_empty();
+                rest
+            }
         };
         unescape(path, Part::Path)?;
         path.clone_into(&mut url.path);
@@ -155,7 +183,10 @@ impl fmt::Display for Url {
             write!(f, "{}:", self.scheme)?;
         }
         if self.opaque.is_empty() {
-            if !self.scheme.is_empty() && !self.host.is_empty() || self.user.is_some() {
+            let has_host = !self.host.is_empty() || self.user.is_some();
+            // An empty authority is written where it was.
+            let has_authority = !self.scheme.is_empty() && !self.omits_host && !self.path.is_empty();
+            if has_host || has_authority {
                 f.write_str("//")?;
                 if let Some(user) = &self.user {
                     write!(f, "{user}@")?;
@@ -177,7 +208,7 @@ impl fmt::Display for Url {
 }
 
 fn described(text: &str, why: &str) -> String {
-    format!("parse {}: {why}", apimachinery::field::quote(text))
+    format!("parse {}: {why}", crate::field::quote(text))
 }
 
 /// The scheme and what follows; without one everything follows.
@@ -202,10 +233,7 @@ fn host_of(text: &str) -> Parsed<String> {
         text.rfind(':').map_or("", |colon| &text[colon..])
     };
     if !is_port(port) {
-        return Err(format!(
-            "invalid port {} after host",
-            apimachinery::field::quote(port)
-        ));
+        return Err(format!("invalid port {} after host", crate::field::quote(port)));
     }
     let bracket = text.rfind(']').filter(|_| text.starts_with('['));
     let zone = bracket.and_then(|end| text[..end].find("%25").map(|zone| (zone, end)));
@@ -276,7 +304,7 @@ fn unescape(text: &str, part: Part) -> Parsed<Vec<u8>> {
                 let code = &bytes[at..bytes.len().min(at + 3)];
                 let wrong = || {
                     let code = String::from_utf8_lossy(code);
-                    format!("invalid URL escape {}", apimachinery::field::quote(&code))
+                    format!("invalid URL escape {}", crate::field::quote(&code))
                 };
                 let digit = |index: usize| char::from(*code.get(index)?).to_digit(16);
                 let (Some(high), Some(low)) = (digit(1), digit(2)) else {
@@ -299,7 +327,7 @@ fn unescape(text: &str, part: Part) -> Parsed<Vec<u8>> {
             b'+' if part == Part::Query => out.push(b' '),
             byte if of_host && byte.is_ascii() && must_escape(*byte, part) => {
                 let c = char::from(*byte).to_string();
-                let c = apimachinery::field::quote(&c);
+                let c = crate::field::quote(&c);
                 return Err(format!("invalid character {c} in host name"));
             }
             byte => out.push(*byte),
@@ -307,4 +335,97 @@ fn unescape(text: &str, part: Part) -> Parsed<Vec<u8>> {
         at += 1;
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::quote;
+    use proptest::prelude::*;
+
+    #[test]
+    fn parts_are_told_apart() {
+        for (text, scheme, host, user, query, fragment) in [
+            ("HTTPS://a.b:80/c", "https", "a.b:80", None, "", ""),
+            ("https://u:p@a/?q#f%20g", "https", "a", Some("u:p"), "q", "f g"),
+            ("https://@a?", "https", "a", Some(""), "", ""),
+            ("https:a", "https", "", None, "", ""),
+            ("https://[::1]:80", "https", "[::1]:80", None, "", ""),
+            ("a/b", "", "", None, "", ""),
+            ("///a", "", "", None, "", ""),
+        ] {
+            let url = Url::parse(text).unwrap();
+            assert_eq!(
+                (
+                    url.scheme.as_str(),
+                    url.host.as_str(),
+                    url.user(),
+                    url.raw_query(),
+                    url.fragment().as_str()
+                ),
+                (scheme, host, user, query, fragment),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_none_is_told_as_go_tells_it() {
+        for (text, wrong) in [
+            (":a", "missing protocol scheme"),
+            ("1:a", "first path segment in URL cannot contain colon"),
+            ("https://a b", "invalid character \" \" in host name"),
+            ("https://a:b", "invalid port \":b\" after host"),
+            ("https://[::1", "missing ']' in host"),
+            ("https://a/%zz", "invalid URL escape \"%zz\""),
+            ("https://a%41", "invalid URL escape \"%41\""),
+            ("https://a/%4", "invalid URL escape \"%4\""),
+            ("https://a^@b", "net/url: invalid userinfo"),
+            ("https://a\u{7f}", "net/url: invalid control character in URL"),
+        ] {
+            let expected = format!("parse {}: {wrong}", quote(text));
+            assert_eq!(Url::parse(text).map(drop), Err(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_written_as_it_was() {
+        for text in [
+            "https://a/b?c#d",
+            "http://u@a",
+            "file:///a",
+            "file:/a",
+            "http:////a b",
+            "mailto:a",
+            "//a/b",
+            "/a",
+            "///a",
+        ] {
+            let written = Url::parse(text).unwrap().to_string();
+            assert_eq!(written, text.replace(' ', "%20"));
+        }
+    }
+
+    #[test]
+    fn requests_are_for_absolute_urls_and_paths() {
+        for (text, fits) in [
+            ("*", true),
+            ("/a?b", true),
+            ("https://a/b", true),
+            ("mailto:a", true),
+            ("", false),
+            ("a/b", false),
+            ("https://a b/", false),
+        ] {
+            assert_eq!(Url::check_request(text).is_ok(), fits, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_it_is_is_read(text in "(https?:)?/{0,3}[a-z0-9%@:\\[\\]#?/é .-]{0,30}") {
+            let _ = Url::parse(&text).map(|url| url.to_string());
+            let _ = Url::check_request(&text);
+        }
+    }
 }
