@@ -370,8 +370,8 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     if let Some(Err(error)) = ended {
         return Err(error);
     }
-    // Whoever asks a second time doesn't want to wait.
-    tokio::spawn(async move {
+    // Whoever asks a second time doesn't want to wait. In a task of its own, since what is waited for here may block.
+    let mut hurried = tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -379,17 +379,24 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         tracing::warn!("a second signal came; the server ends at once");
         std::process::exit(1);
     });
-    stop(&server, &stop_accepting, &connections).await;
-    audit_end.cancel();
-    if tokio::time::timeout(AUDIT_TIMEOUT, auditing).await.is_err() {
-        tracing::warn!("the last audit events could not be written in time");
+    let orderly = async {
+        stop(&server, &stop_accepting, &connections).await;
+        audit_end.cancel();
+        if tokio::time::timeout(AUDIT_TIMEOUT, auditing).await.is_err() {
+            tracing::warn!("the last audit events could not be written in time");
+        }
+        drop(threads);
+        if server.traces.is_some() {
+            let server = Arc::clone(&server);
+            tokio::task::spawn_blocking(move || server.traces.as_ref().map(Traces::finish)).await?;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        outcome = orderly => outcome,
+        // It has no other end than the process's.
+        Err(error) = &mut hurried => Err(anyhow::Error::new(error).context("task second-signal")),
     }
-    drop(threads);
-    if server.traces.is_some() {
-        let server = Arc::clone(&server);
-        tokio::task::spawn_blocking(move || server.traces.as_ref().map(Traces::finish)).await?;
-    }
-    Ok(())
 }
 
 /// Listens as the flags say. SO_REUSEADDR is what every server sets on Linux.

@@ -47,6 +47,28 @@ fn data(server: &Server) -> Map<String, Value> {
     data
 }
 
+/// What was seen last: the object's revision, and what belongs into it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Settled(Option<(Option<i64>, Map<String, Value>)>);
+
+impl Settled {
+    /// What is to be settled now, if anything. What belongs into the object is asked for only when it is `due` or the object is
+    /// another than before: other objects of the kind change often.
+    fn differs(
+        &self,
+        due: bool,
+        revision: Option<i64>,
+        data: impl FnOnce() -> Map<String, Value>,
+    ) -> Option<Self> {
+        let same = |(known, _): &(Option<i64>, _)| *known == revision;
+        if !due && self.0.as_ref().is_some_and(same) {
+            return None;
+        }
+        let seen = Self(Some((revision, data())));
+        (seen != *self).then_some(seen)
+    }
+}
+
 /// Repairs the object when somebody changed it, and follows renewed authorities.
 pub async fn run(server: Arc<Server>) {
     let Some(store) = server.stores.named("", "configmaps") else {
@@ -55,26 +77,30 @@ pub async fn run(server: Arc<Server>) {
     let drain = server.lifecycle.drain.clone();
     let keeping = async {
         let mut changes = store.changes();
-        // What was seen last: the object, and what belongs into it.
-        let mut settled: Option<(Option<i64>, Map<String, Value>)> = None;
+        let mut settled = Settled::default();
+        let mut due = true;
         loop {
             changes.mark_unchanged();
             let there = store.cached_object(config_map::NAMESPACE, NAME);
-            let seen = (there.map(|object| object.revision().value()), data(&server));
-            if settled.as_ref() != Some(&seen) {
+            let revision = there.map(|object| object.revision().value());
+            if let Some(seen) = settled.differs(due, revision, || data(&server)) {
                 match reconcile(&server).await {
-                    Ok(()) => settled = Some(seen),
+                    Ok(()) => settled = seen,
                     Err(error) => {
                         tracing::warn!(%error, name = NAME, "the client authorities could not be published");
                         tokio::time::sleep(RETRY).await;
+                        due = true;
                         continue;
                     }
                 }
             }
             tokio::select! {
-                () = beat::next(PERIOD) => {}
-                outcome = changes.changed() => if outcome.is_err() {
-                    return;
+                () = beat::next(PERIOD) => due = true,
+                outcome = changes.changed() => {
+                    if outcome.is_err() {
+                        return;
+                    }
+                    due = false;
                 }
             }
         }
@@ -95,4 +121,22 @@ pub async fn reconcile(server: &Server) -> anyhow::Result<()> {
         (there != Some(&wanted)).then_some(wanted)
     };
     config_map::keep(server, NAME, differs).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_objects_of_the_kind_are_no_reason_to_look() {
+        let data = |text: &str| Map::from_iter([("a".to_owned(), json!(text))]);
+        let unasked = || -> Map<String, Value> { panic!("nobody needs to know") };
+        let settled = Settled::default().differs(false, Some(1), || data("x")).unwrap();
+        assert_eq!(settled.differs(false, Some(1), unasked), None);
+        assert_eq!(settled.differs(true, Some(1), || data("x")), None);
+        for (due, revision, text) in [(true, Some(1), "y"), (false, Some(2), "x"), (false, None, "x")] {
+            let seen = settled.differs(due, revision, || data(text));
+            assert_eq!(seen, Some(Settled(Some((revision, data(text))))));
+        }
+    }
 }
