@@ -1,6 +1,7 @@
 //! What the server has: groups, versions, resources, and their schemas.
 
 mod messages;
+mod order;
 
 use super::paths::not_found;
 use crate::aggregator::discovery;
@@ -97,7 +98,17 @@ fn written(document: &Value, accepted: &Accepted) -> Result<Bytes, ApiError> {
             .map(Bytes::from)
             .ok_or_else(|| ApiError::internal("no message for this document"));
     }
-    answer::encode(document, accepted).map_err(ApiError::internal)
+    if accepted.encoding == Encoding::Yaml {
+        return answer::encode(document, accepted).map_err(ApiError::internal);
+    }
+    let document = order::Document(document);
+    let written = match accepted.pretty {
+        true => serde_json::to_vec_pretty(&document),
+        false => serde_json::to_vec(&document),
+    };
+    let mut text = written.map_err(ApiError::internal)?;
+    text.push(b'\n');
+    Ok(text.into())
 }
 
 /// A document that clients keep and ask for again by its tag.
