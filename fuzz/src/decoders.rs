@@ -4,17 +4,23 @@
 use api::custom::FORMATS;
 use api::{Registry, Resource};
 use apimachinery::decode::Unchanged;
+use apimachinery::go_url::Url;
 use apimachinery::managed_fields::{Compact, OnlyVersion, Writer};
 use apimachinery::selector::{FieldSelector, LabelSelector};
-use apimachinery::{decode, json, patch};
+use apimachinery::{decode, json, meta, patch};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use kube_apiserver::stores::StoredKind;
 use kube_apiserver::{admission, authentication, kinds, media, protobuf, tokens};
 use rustls_pki_types::CertificateDer;
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
+use storage::StoredDecoder;
 use x509::{Roots, Usage, Verifier};
 
+/// Kinds in the versions that objects have in the server.
+static STORED: LazyLock<Vec<Arc<Resource>>> =
+    LazyLock::new(|| Registry::built_in().stored().cloned().collect());
 static ROWS: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(|| Registry::built_in().iter().cloned().collect());
 
 /// The kind that the first byte stands for, and what is left.
@@ -299,6 +305,9 @@ pub fn texts(input: &[u8]) {
     if let Ok(pattern) = cel::go_regexp::compile(text, 1 << 20) {
         let _ = pattern.is_match("some text");
     }
+    if let Ok(url) = Url::parse(text) {
+        let _ = (url.query(), url.hostname(), url.port(), url.to_string());
+    }
     let values = json!({"a": [{"b": 1, "c": "d"}, 2.5, null], "e": {"f": true}});
     if let Some(path) = api::custom::JsonPath::parse(text) {
         let _ = path.find(&values);
@@ -312,6 +321,27 @@ pub fn texts(input: &[u8]) {
     }
     for row in OF_FORMATS.iter() {
         let _ = api::validate::create(row, &object);
+    }
+}
+
+/// An object as it may stand in etcd: of any version there ever was, as JSON or as a message in its envelope.
+pub fn stored(input: &[u8]) {
+    let document = json::parse(input);
+    let envelope = protobuf::open(input);
+    let kind = match (&document, &envelope) {
+        (Ok(document), _) => meta::kind(&document.value),
+        (_, Ok(envelope)) => &envelope.kind,
+        _ => return,
+    };
+    for row in STORED.iter().filter(|row| row.gvk.kind == kind) {
+        let reader = StoredKind::new(Arc::clone(row));
+        if let Ok(Some(decoded)) = reader.decode(input) {
+            let again = reader.decode(&decoded.json).expect("what was read can be read");
+            assert!(
+                again.is_none_or(|again| again.json == decoded.json),
+                "an object is another when it is read again"
+            );
+        }
     }
 }
 

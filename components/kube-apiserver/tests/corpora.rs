@@ -27,4 +27,4 @@ macro_rules! corpora {
     )*};
 }
 
-corpora! { json yaml protobuf patches selectors expressions continue_token certificates schemas texts }
+corpora! { json yaml protobuf patches selectors expressions continue_token certificates schemas texts stored }
