@@ -60,9 +60,9 @@ async fn scales_are_shown_as_tables() {
     assert_eq!(partial["kind"], "PartialObjectMetadata");
 }
 
-/// Upstream looks up the columns of a definition in the scale.
+/// They have no column of their definition.
 #[tokio::test]
-async fn scales_of_custom_objects_have_the_columns_of_their_kind() {
+async fn scales_of_custom_objects_are_shown_as_tables() {
     let cluster = start().await;
     let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     let definition = json!({
@@ -70,10 +70,7 @@ async fn scales_of_custom_objects_have_the_columns_of_their_kind() {
         "spec": {"group": "example.com", "scope": "Cluster", "names": {"plural": "widgets", "kind": "Widget"}, "versions": [{
             "name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema},
             "subresources": {"scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}},
-            "additionalPrinterColumns": [
-                {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
-                {"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas"},
-            ],
+            "additionalPrinterColumns": [{"name": "Size", "type": "integer", "jsonPath": ".spec.size"}],
         }]},
     });
     let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -85,9 +82,15 @@ async fn scales_of_custom_objects_have_the_columns_of_their_kind() {
         (!told.code.is_success()).then(|| told.refusal())
     })
     .await;
-    let table = cluster.get_as(&format!("{widgets}/w/scale"), TABLE).await.taken();
-    assert_eq!(names(&table), ["Name", "Size", "Replicas"]);
-    assert_eq!(table["rows"][0]["cells"], json!(["w", null, 2]));
+    let scale = format!("{widgets}/w/scale");
+    for (size, desired) in [(2, json!(2)), (0, Value::Null)] {
+        let change = json!({"spec": {"size": size}, "status": {"size": 1}});
+        cluster.merge(&format!("{widgets}/w"), change).await.taken();
+        let table = cluster.get_as(&scale, TABLE).await.taken();
+        assert_eq!(names(&table), ["Name", "Desired", "Available", "Age"]);
+        let cells = table["rows"][0]["cells"].as_array().unwrap();
+        assert_eq!(cells[..3], [json!("w"), desired, json!(1)]);
+    }
 }
 
 /// They are shown in the order in which requests are held against them; lists aren't.
