@@ -151,6 +151,19 @@ mod tests {
                 .iter()
                 .any(|parameter| parameter["name"] == "fieldValidation")
         );
+        assert_eq!(patch["description"], "partially update the specified Deployment");
+        let described = |name: &str| {
+            let mut parameters = patch["parameters"].as_array().unwrap().iter();
+            let parameter = parameters.find(|parameter| parameter["name"] == name);
+            parameter.unwrap()["description"].as_str().unwrap()
+        };
+        // Where a list begins, the line goes on; addresses stand without brackets.
+        assert!(
+            described("dryRun").ends_with("Valid values are: - All: all dry run stages will be processed")
+        );
+        assert!(described("fieldManager").contains("required for apply requests"));
+        let list = &document["paths"]["/apis/apps/v1/deployments"]["parameters"];
+        assert!(list.to_string().contains("See https://kubernetes.io/"));
         let spec = &document["components"]["schemas"]["io.k8s.api.apps.v1.DeploymentSpec"];
         assert!(
             spec["properties"]["replicas"]["description"]
