@@ -4,8 +4,10 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::time::Duration;
 use testkit::cluster::Cluster;
-use testkit::exchange;
+use testkit::webhook::{Answer, WebhookServer};
+use testkit::{eventually, exchange};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
@@ -694,4 +696,71 @@ async fn scales_take_over_replicas_that_somebody_owns_and_that_they_change() {
     let now = cluster.get(&item).await.taken();
     assert_eq!(now["spec"]["replicas"], 2);
     assert_eq!(managers(&now), ["applier"]);
+}
+
+/// Answers a request for conversions; an object that is `refused` can't be had in v2.
+fn converted(review: &Value) -> Value {
+    let request = &review["request"];
+    let wanted = &request["desiredAPIVersion"];
+    let objects = request["objects"].as_array().unwrap();
+    let refused =
+        wanted == "example.com/v2" && objects.iter().any(|object| object["spec"]["refused"] == true);
+    let made: Vec<Value> = objects
+        .iter()
+        .cloned()
+        .map(|mut object| {
+            object["apiVersion"] = wanted.clone();
+            object
+        })
+        .collect();
+    let mut response =
+        json!({"uid": request["uid"], "result": {"status": "Success"}, "convertedObjects": made});
+    if refused {
+        response["result"] = json!({"status": "Failure", "message": "not this one"});
+        response["convertedObjects"] = json!([]);
+    }
+    json!({"apiVersion": review["apiVersion"], "kind": "ConversionReview", "response": response})
+}
+
+/// Upstream forgets all owners then, too.
+#[tokio::test]
+async fn owners_that_a_failed_conversion_costs_are_told_in_the_log() {
+    use base64::Engine;
+    let cluster = start().await;
+    let pki = cluster.server.pki();
+    let hook = WebhookServer::start(pki, &[], |seen| Answer::ok(converted(&seen.body)))
+        .await
+        .unwrap();
+    let bundle = std::fs::read(pki.file("ca.crt")).unwrap();
+    let bundle = base64::engine::general_purpose::STANDARD.encode(bundle);
+    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
+        "n": {"type": "integer"}, "refused": {"type": "boolean"}}}}});
+    let version = |name: &str, storage: bool| json!({"name": name, "served": true, "storage": storage, "schema": {"openAPIV3Schema": schema}});
+    let definition = json!({"metadata": {"name": "yams.example.com"}, "spec": {
+        "group": "example.com", "scope": "Cluster", "names": {"plural": "yams", "kind": "Yam"},
+        "versions": [version("v1", true), version("v2", false)],
+        "conversion": {"strategy": "Webhook", "webhook": {
+            "conversionReviewVersions": ["v1"], "clientConfig": {"url": hook.url("/convert"), "caBundle": bundle}}}}});
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    cluster.post(definitions, definition).await.taken();
+    let (one, two) = ("/apis/example.com/v1/yams", "/apis/example.com/v2/yams");
+    let yam =
+        json!({"apiVersion": "example.com/v2", "kind": "Yam", "metadata": {"name": "a"}, "spec": {"n": 1}});
+    let posted = format!("{two}?fieldManager=first");
+    eventually(Duration::from_secs(60), "the yam is taken", async || {
+        let told = cluster.post(&posted, yam.clone()).await;
+        (!told.code.is_success()).then(|| told.refusal())
+    })
+    .await;
+    let item = format!("{one}/a?fieldManager=second");
+    let changed = cluster.merge(&item, json!({"spec": {"n": 2}})).await.taken();
+    assert_eq!(owners(&changed).len(), 2, "{changed}");
+    let said = "who owns which fields could not be recorded";
+    assert!(!cluster.server.log().contains(said));
+
+    let change = json!({"spec": {"n": 3, "refused": true}});
+    let changed = cluster.merge(&item, change).await.taken();
+    assert_eq!(owners(&changed), [], "{changed}");
+    let log = cluster.server.log();
+    assert!(log.contains(said) && log.contains("not this one"), "{log}");
 }
