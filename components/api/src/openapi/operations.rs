@@ -143,11 +143,12 @@ impl<'a> Builder<'a> {
 
     fn patch(&self, schema: &str) -> Value {
         let body = Some(patch_body(self.row));
-        let (query, codes): (Options, &[&str]) = match self.row.custom {
-            Some(_) => (WRITE, &["200"]),
-            None => (PATCH, &["200", "201"]),
+        // Upstream doesn't tell of custom kinds that an applied object may be a new one.
+        let codes: &[&str] = match self.row.custom {
+            Some(_) => &["200"],
+            None => &["200", "201"],
         };
-        self.operation("patch", "patch", query, body, schema, codes, self.plain)
+        self.operation("patch", "patch", PATCH, body, schema, codes, self.plain)
     }
 
     fn delete(&self) -> Value {
@@ -343,5 +344,52 @@ fn patch_body(row: &Resource) -> Value {
 fn insert(out: &mut BTreeMap<String, Value>, path: &str, operations: Map<String, Value>, shared: Shared<'_>) {
     if !operations.is_empty() {
         out.insert(path.to_owned(), item(operations, shared));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn custom_kinds_take_what_upstreams_builder_says() {
+        let names = json!({"plural": "as", "singular": "a", "kind": "A", "listKind": "AList"});
+        let schema = json!({"openAPIV3Schema": {"type": "object"}});
+        let scale = json!({"specReplicasPath": ".spec.n", "statusReplicasPath": ".status.n"});
+        let definition = json!({
+            "metadata": {"name": "as.x.io"},
+            "spec": {"group": "x.io", "scope": "Namespaced", "names": names, "versions": [
+                {"name": "v1", "served": true, "storage": true, "schema": schema, "subresources": {"scale": scale}}]},
+            "status": {"acceptedNames": names},
+        });
+        let rows = crate::custom::rows(&definition, &mut || 1);
+        let mut found = BTreeMap::new();
+        paths(&rows[0], "/apis/x.io/v1", &mut found);
+        let list = "/apis/x.io/v1/namespaces/{namespace}/as";
+        let (item, scale) = (format!("{list}/{{name}}"), format!("{list}/{{name}}/scale"));
+        for (path, method, description, parameters, codes) in [
+            (list, "get", "list objects of kind A", 11, "200"),
+            (list, "delete", "delete collection of A", 11, "200"),
+            (list, "post", "create an A", 3, "200 201 202"),
+            (&item, "get", "read the specified A", 1, "200"),
+            (&item, "patch", "partially update the specified A", 4, "200"),
+            (&item, "delete", "delete an A", 5, "200 202"),
+            (&scale, "put", "replace scale of the specified A", 3, "200 201"),
+        ] {
+            let operation = &found[path][method];
+            assert_eq!(operation["description"], description);
+            let told = operation["parameters"].as_array().map_or(0, Vec::len);
+            assert_eq!(told, parameters, "{description}");
+            let answers = operation["responses"].as_object().unwrap().keys();
+            let answers: Vec<&str> = answers
+                .map(String::as_str)
+                .filter(|code| *code != "401")
+                .collect();
+            assert_eq!(answers.join(" "), codes, "{description}");
+            assert_eq!(operation["x-kubernetes-group-version-kind"]["kind"], "A");
+        }
+        assert_eq!(found[list]["delete"].get("requestBody"), None);
+        let name = &found[&scale]["parameters"][0];
+        assert_eq!(name["description"], "name of the A");
     }
 }
