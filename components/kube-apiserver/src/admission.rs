@@ -7,6 +7,7 @@ pub mod certificates;
 pub mod conditions;
 pub mod configuration;
 pub mod declared_features;
+pub mod enforced;
 pub mod inputs;
 pub mod limit_ranger;
 pub mod live;
