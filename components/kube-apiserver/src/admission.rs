@@ -181,6 +181,8 @@ async fn round(
         );
         changed |= outcome?;
     }
+    let passes = &server.metrics.admission.passes;
+    passes.whole(Phase::Admit, attributes.operation);
     Ok(changed)
 }
 
@@ -285,6 +287,8 @@ async fn validate_all(
         );
         outcome?;
     }
+    let passes = &server.metrics.admission.passes;
+    passes.whole(Phase::Validate, attributes.operation);
     Ok(())
 }
 

@@ -121,6 +121,11 @@ async fn metrics_are_those_of_upstream_and_follow_what_happens() {
     get(&reader, "/version").await;
     let metrics = get(&admin, "/metrics").await;
     let of = "version=\"v1\",resource=\"configmaps\",subresource=\"\"";
+    // A plugin that has nothing to do with a kind is told of too, as upstream's.
+    has(
+        &metrics,
+        "apiserver_admission_controller_admission_duration_seconds_count{name=\"DefaultIngressClass\",operation=\"CREATE\",rejected=\"false\",type=\"admit\"}",
+    );
     has(
         &metrics,
         &format!(
