@@ -270,6 +270,17 @@ pub(crate) fn written(kind: &GroupVersionKind) -> Option<GroupVersion> {
     }
 }
 
+/// The version before the one that a kind is served in, for servers that don't know that one. It was there in each version
+/// that a cluster may still have servers of.
+pub(crate) fn before(kind: &GroupVersionKind) -> Option<GroupVersion> {
+    let version = match (kind.group.as_str(), kind.kind.as_str()) {
+        (RESOURCE, "DeviceClass" | "ResourceClaim" | "ResourceClaimTemplate" | "ResourceSlice") => "v1beta2",
+        (STORAGE, "VolumeAttributesClass") => "v1beta1",
+        _ => return None,
+    };
+    Some(GroupVersion::new(&*kind.group, version))
+}
+
 /// Turns an object of the kind of now into the older version in which it is written.
 pub fn downgrade(kind: &str, written: &GroupVersion, object: &mut Value) {
     if let ("CustomResourceDefinition", Some(object)) = (kind, object.as_object_mut()) {

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// All kinds that are served. Cheap to clone and to extend: a changed registry replaces the old one whole.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Registry {
     /// In discovery's order.
     rows: Vec<Arc<Resource>>,
@@ -20,6 +20,20 @@ pub struct Registry {
     by_kind: HashMap<GroupVersionKind, Arc<Resource>>,
     /// The features that are on, for all rows.
     features: Features,
+    /// The minor of version 1 that has to be able to read what is stored, for all rows.
+    least: u32,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            rows: Vec::new(),
+            by_resource: HashMap::new(),
+            by_kind: HashMap::new(),
+            features: Features::default(),
+            least: u32::MAX,
+        }
+    }
 }
 
 impl Registry {
@@ -40,9 +54,24 @@ impl Registry {
         registry
     }
 
+    /// The same kinds, stored so that servers of this minor of version 1 can read them.
+    #[must_use]
+    pub fn readable_by(&self, least: u32) -> Self {
+        let mut registry = Self {
+            features: self.features,
+            least,
+            ..Self::default()
+        };
+        for row in &self.rows {
+            registry.insert(Resource::clone(row));
+        }
+        registry
+    }
+
     /// Adds a kind, or replaces the one of the same group, version and resource.
     pub fn insert(&mut self, mut row: Resource) {
         row.features = self.features;
+        row.least = self.least;
         let row = Arc::new(row);
         let gvr = row.gvr();
         if self.by_resource.contains_key(&gvr) {

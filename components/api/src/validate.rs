@@ -29,7 +29,7 @@ pub use core::service_addresses;
 pub(crate) use metadata::embedded as embedded_metadata;
 pub use metadata::{annotations, field_manager, labels, scale};
 pub(crate) use pod::app_armor;
-pub use pod::{allow_privileged, configured_tolerations};
+pub use pod::{allow_privileged, configured_tolerations, tolerations_of_namespace};
 pub use storage::claim_difference;
 
 use crate::features::Features;

@@ -188,6 +188,9 @@ pub struct ApiServerFlags {
     /// AdmissionConfiguration: what plugins are told.
     #[arg(long)]
     pub admission_control_config_file: Option<PathBuf>,
+    /// Deprecated: all plugins that run.
+    #[arg(long, value_delimiter = ',')]
+    pub admission_control: Option<Vec<String>>,
     #[arg(long, value_delimiter = ',')]
     pub enable_admission_plugins: Vec<String>,
     #[arg(long, value_delimiter = ',')]

@@ -7,6 +7,7 @@ pub mod certificates;
 pub mod conditions;
 pub mod configuration;
 pub mod declared_features;
+pub mod enforced;
 pub mod inputs;
 pub mod limit_ranger;
 pub mod live;
@@ -180,6 +181,8 @@ async fn round(
         );
         changed |= outcome?;
     }
+    let passes = &server.metrics.admission.passes;
+    passes.whole(Phase::Admit, attributes.operation);
     Ok(changed)
 }
 
@@ -284,6 +287,8 @@ async fn validate_all(
         );
         outcome?;
     }
+    let passes = &server.metrics.admission.passes;
+    passes.whole(Phase::Validate, attributes.operation);
     Ok(())
 }
 

@@ -8,9 +8,11 @@ mod front_proxy;
 pub mod observing;
 pub mod reload;
 mod runtime;
+pub mod strict;
 
 use crate::admission::Admission;
 use crate::admission::configuration::AdmissionConfiguration;
+use crate::admission::plugins;
 use crate::aggregator::backend::ProxyIdentity;
 use crate::audit::Audit;
 use crate::authentication::front_proxy::FrontProxy;
@@ -198,8 +200,25 @@ fn proxy_identity(flags: &ApiServerFlags) -> anyhow::Result<ProxyIdentity> {
 }
 
 fn admission(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Admission> {
-    let plugins =
-        crate::admission::plugins::chain(&flags.enable_admission_plugins, &flags.disable_admission_plugins)?;
+    let (enable, disable) = (&flags.enable_admission_plugins, &flags.disable_admission_plugins);
+    let plugins = match &flags.admission_control {
+        Some(_) if !enable.is_empty() || !disable.is_empty() => bail!(
+            "admission-control and enable-admission-plugins/disable-admission-plugins flags are mutually exclusive"
+        ),
+        Some(names) => {
+            tracing::warn!(
+                "Flag --admission-control has been deprecated, Use --enable-admission-plugins or --disable-admission-plugins instead. Will be removed in a future version."
+            );
+            // An empty list is one of an empty text to the parser of flags.
+            plugins::only(
+                names
+                    .strip_prefix(&[String::new()])
+                    .filter(|rest| rest.is_empty())
+                    .unwrap_or(names),
+            )?
+        }
+        None => plugins::chain(enable, disable)?,
+    };
     let configuration = match &flags.admission_control_config_file {
         Some(file) => {
             AdmissionConfiguration::load(file, clients).context("--admission-control-config-file")?

@@ -1,15 +1,21 @@
 //! The connection to etcd, or the store that is used instead.
 
 use crate::beat;
+use crate::connect::egress::{Proxy, Way};
 use crate::metrics::access::Followed;
 use crate::server::Server;
 use anyhow::{Context, bail};
 use apimachinery::GroupResource;
+use async_trait::async_trait;
 use component_config::kube_apiserver::{ApiServerFlags, ServersOverride};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use storage::{Backend, EmbeddedBackend, EtcdBackend, EtcdOptions, EtcdTls, ReloadError, Transformers};
+use storage::{
+    Backend, EmbeddedBackend, EtcdBackend, EtcdDialer, EtcdOptions, EtcdStream, EtcdTls, ReloadError,
+    Transformers,
+};
 
 /// How often the encryption configuration is looked at for changes.
 const RELOAD_PERIOD: Duration = Duration::from_secs(10);
@@ -25,12 +31,13 @@ pub enum Store {
 }
 
 impl Store {
-    pub async fn open(flags: &ApiServerFlags) -> anyhow::Result<Self> {
+    /// etcd is reached by this way.
+    pub async fn open(flags: &ApiServerFlags, way: &Way) -> anyhow::Result<Self> {
         let Some(directory) = flags.storage_directory.clone() else {
-            let usual = connect(flags, &flags.etcd_servers).await?;
+            let usual = connect(flags, &flags.etcd_servers, way).await?;
             let mut others = Vec::new();
             for (servers, resources) in by_servers(&flags.etcd_servers_overrides) {
-                let backend = connect(flags, servers)
+                let backend = connect(flags, servers, way)
                     .await
                     .context("--etcd-servers-overrides")?;
                 others.push((resources, backend));
@@ -92,8 +99,19 @@ fn by_servers(overrides: &[ServersOverride]) -> Vec<(&[String], Vec<String>)> {
     all
 }
 
+/// Connections that a proxy makes.
+struct Proxied(Arc<Proxy>);
+
+#[async_trait]
+impl EtcdDialer for Proxied {
+    async fn dial(&self, authority: &str) -> io::Result<Box<dyn EtcdStream>> {
+        let stream = self.0.dial(authority).await?;
+        Ok(Box::new(stream))
+    }
+}
+
 /// Connects as the flags say; https needs an authority and a client certificate.
-async fn connect(flags: &ApiServerFlags, servers: &[String]) -> anyhow::Result<Arc<EtcdBackend>> {
+async fn connect(flags: &ApiServerFlags, servers: &[String], way: &Way) -> anyhow::Result<Arc<EtcdBackend>> {
     let encrypted = servers.iter().any(|url| url.starts_with("https://"));
     let tls = match credentials(flags)? {
         Some(tls) => Some(tls),
@@ -105,6 +123,10 @@ async fn connect(flags: &ApiServerFlags, servers: &[String]) -> anyhow::Result<A
     let options = EtcdOptions {
         endpoints: servers.to_vec(),
         tls,
+        dialer: match way {
+            Way::Direct => None,
+            Way::Proxy(proxy) => Some(Arc::new(Proxied(Arc::clone(proxy))) as _),
+        },
     };
     let backend = EtcdBackend::connect(options)
         .await

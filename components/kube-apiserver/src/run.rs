@@ -87,7 +87,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         };
         started.await.context("--service-account-signing-endpoint")?;
     }
-    let store = crate::etcd::Store::open(&flags).await?;
+    let store = crate::etcd::Store::open(&flags, &egress.etcd).await?;
     let options = StorageOptions {
         prefix: flags.etcd_prefix.clone(),
         transformers: transformers.clone(),
@@ -188,6 +188,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         }
     });
     metrics.versions(&flags);
+    metrics.admission.passes.of(&admission.plugins);
     let peers = peer_authorities.map(|authorities| {
         let identity = Arc::clone(&aggregator.identity);
         Peers::new(id.clone(), authorities, identity, peer_metrics)

@@ -87,6 +87,12 @@ impl Stores {
         stored.map_or_else(|| Arc::new(row.clone()), Arc::clone)
     }
 
+    /// The row in whose version a built-in resource's objects are stored.
+    pub fn stored_row(&self, resource: &GroupResource) -> Option<Arc<Resource>> {
+        let row = self.registry.load().versions(resource).next().cloned()?;
+        Some(self.storage_row(&row))
+    }
+
     /// The store of a built-in resource of the core or another group, by names.
     pub fn named(&self, group: &str, resource: &str) -> Option<Store> {
         let resource = GroupResource::new(group, resource);

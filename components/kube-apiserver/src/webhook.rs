@@ -10,6 +10,7 @@ mod connection;
 mod credentials;
 mod opening;
 mod place;
+mod redirect;
 mod resolver;
 mod trust;
 mod weakness;

@@ -184,6 +184,48 @@ async fn nodes_and_webhooks_are_reached_by_their_proxies() {
     assert_eq!(*far.lock().unwrap(), [format!("localhost:{}", webhook.port())]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn etcd_is_reached_by_its_proxy() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("proxy");
+    let asked = Asked::default();
+    let listener = UnixListener::bind(&socket).unwrap();
+    tokio::spawn({
+        let asked = Arc::clone(&asked);
+        async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(proxy(stream, Arc::clone(&asked)));
+            }
+        }
+    });
+    let config = json!({
+        "apiVersion": "apiserver.k8s.io/v1beta1", "kind": "EgressSelectorConfiguration",
+        "egressSelections": [{"name": "etcd", "connection": {
+            "proxyProtocol": "HTTPConnect", "transport": {"uds": {"udsName": socket}},
+        }}],
+    });
+    let file = folder.path().join("egress");
+    std::fs::write(&file, config.to_string()).unwrap();
+    let flag = format!("--egress-selector-config-file={}", file.display());
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[&flag])
+        .await
+        .unwrap();
+    let client = server.admin().await.unwrap();
+    let map = json!({"metadata": {"name": "m"}});
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let made = send(&client, "POST", maps, exchange::JSON, &map).await;
+    assert_eq!(made.0, 201, "{}", made.1);
+    let asked = asked.lock().unwrap();
+    let endpoint = etcd.endpoints()[0].clone();
+    assert!(!asked.is_empty());
+    assert!(
+        asked.iter().all(|authority| endpoint.ends_with(authority)),
+        "{asked:?}, not {endpoint}"
+    );
+}
+
 /// Certificates of a proxy, which takes clients of the same authority only.
 fn acceptor(pki: &ClusterPki) -> TlsAcceptor {
     let chain = |file: &str| -> Vec<CertificateDer<'static>> {

@@ -391,3 +391,45 @@ fn what_does_not_fit_the_version_is_refused() {
         assert!(text.contains(said), "{flags}: {text}");
     }
 }
+
+/// Servers that a cluster may still have, or go back to, don't know each version.
+#[tokio::test]
+async fn what_is_stored_can_be_read_by_the_oldest_server() {
+    let mut bench = Bench::start(&["--emulated-version=1.34"]).await;
+    let mut etcd = etcd_client::Client::connect(bench.etcd.endpoints(), None)
+        .await
+        .unwrap();
+    let class = json!({"driverName": "d.example.com", "parameters": {"a": "b"}, "metadata": {"name": "c"}});
+    for (path, object) in [
+        (DEVICES, json!({"metadata": {"name": "c"}, "spec": {}})),
+        (CLASSES, class),
+    ] {
+        let (code, made) = bench.post(path, &object).await;
+        assert_eq!(code, 200, "{made}");
+    }
+    let mut stored = async |key: &str| -> Value {
+        let found = etcd.get(format!("/registry/{key}/c"), None).await.unwrap();
+        let object: Value = serde_json::from_slice(found.kvs()[0].value()).unwrap();
+        object["apiVersion"].clone()
+    };
+    let keys = ["deviceclasses", "volumeattributesclasses"];
+    assert_eq!(stored(keys[0]).await, "resource.k8s.io/v1beta2");
+    assert_eq!(stored(keys[1]).await, "storage.k8s.io/v1beta1");
+    // A server that need not mind others reads it, and stores what it writes as it likes.
+    bench.restart(&[]).await;
+    for (path, key, version) in [
+        (DEVICES, keys[0], "resource.k8s.io/v1"),
+        (CLASSES, keys[1], "storage.k8s.io/v1"),
+    ] {
+        let (code, read) = bench.get(&format!("{path}/c")).await;
+        assert_eq!((code, &read["apiVersion"]), (200, &json!(version)));
+        let patch = json!({"metadata": {"labels": {"a": "b"}}})
+            .to_string()
+            .into_bytes();
+        let request =
+            http::Request::patch(format!("{path}/c")).header("content-type", "application/merge-patch+json");
+        let (code, patched) = bench.ask(request.body(patch).unwrap()).await;
+        assert_eq!(code, 200, "{patched}");
+        assert_eq!(stored(key).await, version);
+    }
+}

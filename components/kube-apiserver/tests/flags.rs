@@ -48,6 +48,11 @@ async fn flags_that_make_no_sense_are_named() {
             "cannot specify --authorization-webhook-config-file without mode Webhook",
         ),
         (
+            // The harness enables a plugin.
+            &["--admission-control=NamespaceLifecycle"],
+            "admission-control and enable-admission-plugins/disable-admission-plugins flags are mutually exclusive",
+        ),
+        (
             &["--audit-policy-file=/nowhere/policy.yaml"],
             "/nowhere/policy.yaml",
         ),

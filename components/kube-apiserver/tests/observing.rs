@@ -121,6 +121,10 @@ async fn metrics_are_those_of_upstream_and_follow_what_happens() {
     get(&reader, "/version").await;
     let metrics = get(&admin, "/metrics").await;
     let of = "version=\"v1\",resource=\"configmaps\",subresource=\"\"";
+    // A plugin that has nothing to do with a kind is told of too, as upstream's.
+    let of_plugin = "name=\"DefaultIngressClass\",operation=\"CREATE\",rejected=\"false\",type=\"admit\"";
+    let series = format!("apiserver_admission_controller_admission_duration_seconds_count{{{of_plugin}}}");
+    assert!(value(&metrics, &series) > 0.0);
     has(
         &metrics,
         &format!(

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use bytes::Bytes;
-use kube_apiserver::webhook::{CallError, Clients, Credentials, Endpoint, Place};
+use kube_apiserver::webhook::{CallError, Clients, Credentials, Endpoint, Identities, Place};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -110,16 +110,11 @@ async fn a_certificate_in_the_bundle_is_believed_for_its_names_only() {
 }
 
 #[tokio::test]
-async fn slow_answers_redirects_and_failures() {
+async fn slow_answers_and_failures() {
     let bench = Bench::new();
     let server = WebhookServer::start(&bench.pki, &[], |request| match request.path.as_str() {
         "/slow" => Answer {
             after: Duration::from_secs(60),
-            ..Answer::ok(json!({}))
-        },
-        "/redirect" => Answer {
-            code: 307,
-            location: Some("/elsewhere".to_owned()),
             ..Answer::ok(json!({}))
         },
         _ => Answer {
@@ -141,15 +136,78 @@ async fn slow_answers_redirects_and_failures() {
         late.to_string(),
         format!("Post {url:?}: context deadline exceeded")
     );
-    let redirected = post(&bench.endpoint(&server.url("/redirect")), LONG)
-        .await
-        .unwrap_err();
-    assert_eq!(redirected.code(), 307);
-    assert!(server.seen().iter().all(|request| request.path != "/elsewhere"));
     let told = post(&bench.endpoint(&server.url("/status")), LONG)
         .await
         .unwrap_err();
     assert_eq!((told.code(), told.to_string().as_str()), (409, "m"));
+}
+
+#[tokio::test]
+async fn redirects_are_followed_but_credentials_stay() {
+    let bench = Bench::new();
+    let other = WebhookServer::start(&bench.pki, &[], |_| Answer::ok(json!({"other": true})))
+        .await
+        .unwrap();
+    let (elsewhere, plain) = (other.url("/there"), "http://localhost/".to_owned());
+    let server = WebhookServer::start(&bench.pki, &[], move |request| {
+        let onward = |code, location: &str| Answer {
+            code,
+            location: Some(location.to_owned()),
+            ..Answer::ok(json!({}))
+        };
+        match request.path.as_str() {
+            "/307" => onward(307, "308?x=y"),
+            "/308" => onward(308, "/end"),
+            "/302" => onward(302, "/end"),
+            "/round" => onward(307, "/round"),
+            "/away" => onward(307, &elsewhere),
+            "/plain" => onward(307, &plain),
+            "/nowhere" => Answer {
+                code: 307,
+                ..Answer::ok(json!({}))
+            },
+            _ => Answer::ok(json!({"end": true})),
+        }
+    })
+    .await
+    .unwrap();
+    let bundle = std::fs::read(bench.pki.file("ca.crt")).unwrap();
+    let users = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(users.path(), "users: [{name: '*', user: {token: secret}}]").unwrap();
+    let identities = Identities::load(users.path()).unwrap();
+    let call = async |path: &str| {
+        let place = Place::at(&server.url(path)).unwrap();
+        let endpoint = {
+            let credentials = identities.of(&place.authority());
+            bench.clients.endpoint(place, &bundle, credentials)
+        };
+        post(&endpoint.unwrap(), LONG).await
+    };
+    let end = "{\"end\":true}";
+    assert_eq!(call("/307").await.unwrap(), end);
+    let seen = server.seen();
+    let told: Vec<(&str, &str)> = seen.iter().map(|seen| (&*seen.path, &*seen.query)).collect();
+    assert_eq!(told, [("/307", "timeout=10s"), ("/308", "x=y"), ("/end", "")]);
+    assert!(
+        seen.iter()
+            .all(|seen| seen.body == json!({"a": 1}) && seen.authorization == "Bearer secret")
+    );
+    assert_eq!(call("/302").await.unwrap(), end);
+    assert_eq!(server.seen().last().unwrap().body, json!(null), "a GET has none");
+    assert_eq!(call("/away").await.unwrap(), "{\"other\":true}");
+    let seen = &other.seen()[0];
+    assert_eq!((&seen.body, seen.authorization.as_str()), (&json!({"a": 1}), ""));
+    let before = server.seen().len();
+    let round = call("/round").await.unwrap_err().to_string();
+    let url = server.url("/round");
+    assert_eq!(round, format!("Post {url:?}: stopped after 10 redirects"));
+    assert_eq!(server.seen().len() - before, 10);
+    assert_eq!(call("/nowhere").await.unwrap_err().code(), 307);
+    let refused = call("/plain").await.unwrap_err().to_string();
+    assert!(
+        refused.ends_with("a redirect from https to \"http://localhost/\" is not followed"),
+        "{refused}"
+    );
 }
 
 /// TLS settings of a server with `NAME.crt` and `NAME.key`.

@@ -16,7 +16,7 @@ mod history;
 mod memory;
 
 pub use embedded::EmbeddedBackend;
-pub use etcd::{EtcdBackend, EtcdOptions, EtcdTls};
+pub use etcd::{EtcdBackend, EtcdDialer, EtcdOptions, EtcdStream, EtcdTls};
 pub use memory::MemoryBackend;
 
 /// A key with its value.

@@ -16,8 +16,9 @@ mod storage;
 mod store;
 
 pub use backend::{
-    Backend, BackendError, BackendWatch, EmbeddedBackend, EtcdBackend, EtcdOptions, EtcdTls, KeyValue,
-    MemoryBackend, ProgressRequester, RangeRequest, RangeResult, RawEvent, TxnOutcome, WatchMessage,
+    Backend, BackendError, BackendWatch, EmbeddedBackend, EtcdBackend, EtcdDialer, EtcdOptions, EtcdStream,
+    EtcdTls, KeyValue, MemoryBackend, ProgressRequester, RangeRequest, RangeResult, RawEvent, TxnOutcome,
+    WatchMessage,
 };
 pub use cache::{EventKind, WatchEvent, WatchItem, Watcher, bookmark_frame};
 pub use encryption::{

@@ -277,6 +277,15 @@ impl Store {
             .collect()
     }
 
+    /// All cached objects as they are, and the keys of those that can't be read and of which nothing is known from before:
+    /// for those to whom an object that is missing would be a permission. Changes of both are in `changes`.
+    pub fn cached_and_unknown(&self) -> (Vec<ObjectRef>, Vec<String>) {
+        let (view, unknown) = self.cache.known_and_unknown();
+        let everything = self.cache.scope(None);
+        let known = view.iter(&everything, Marks::default()).cloned().collect();
+        (known, unknown)
+    }
+
     /// One cached object as it is, without waiting. None before `warm_up`.
     pub fn cached_object(&self, namespace: &str, name: &str) -> Option<ObjectRef> {
         let key = key::object_key(self, namespace, name).ok()?;

@@ -39,6 +39,7 @@ async fn on_etcd<F: Future<Output = ()>>(contract: impl FnOnce(Arc<dyn Backend>)
             certificate: pki.client_certificate.clone().into(),
             key: pki.client_key.clone().into(),
         }),
+        dialer: None,
     };
     contract(Arc::new(EtcdBackend::connect(options).await.unwrap())).await;
 }

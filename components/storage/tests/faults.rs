@@ -18,6 +18,7 @@ async fn open(etcd: &Etcd) -> (Arc<dyn Backend>, Store) {
     let options = EtcdOptions {
         endpoints: etcd.endpoints(),
         tls: None,
+        dialer: None,
     };
     let backend: Arc<dyn Backend> = Arc::new(EtcdBackend::connect(options).await.unwrap());
     let spec = ResourceSpec {
@@ -151,6 +152,7 @@ async fn compaction_while_the_watch_is_away() {
     let options = EtcdOptions {
         endpoints: etcd.endpoints(),
         tls: None,
+        dialer: None,
     };
     etcd.restart(0).await.unwrap();
     let other = EtcdBackend::connect(options).await.unwrap();

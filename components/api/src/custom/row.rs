@@ -187,6 +187,7 @@ pub fn rows(definition: &Value, number: &mut dyn FnMut() -> u16) -> Vec<Resource
                 custom: Some(Arc::new(own)),
                 features: Features::default(),
                 gates: Gates::default(),
+                least: u32::MAX,
                 gvk,
             }
         })

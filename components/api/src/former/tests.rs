@@ -56,6 +56,33 @@ fn what_is_written_in_an_older_version_is_read_from_it() {
     }
 }
 
+#[test]
+fn what_an_older_server_has_to_read_is_written_for_it() {
+    let all = Registry::built_in();
+    for (least, slices, classes) in [(33, "v1beta2", "v1beta1"), (34, "v1", "v1"), (35, "v1", "v1")] {
+        let registry = all.readable_by(least);
+        assert_eq!(registry.iter().count(), all.iter().count());
+        let written = |group: &str, plural: &str| {
+            let row = registry.resource(group, "v1", plural).unwrap();
+            let version = row.written_version();
+            assert!(version == row.storage_version || find(&row.gvk, &version.to_string()).is_some());
+            version.version
+        };
+        for plural in [
+            "resourceslices",
+            "resourceclaims",
+            "resourceclaimtemplates",
+            "deviceclasses",
+        ] {
+            assert_eq!(written(RESOURCE, plural), slices, "{plural}");
+        }
+        assert_eq!(written(STORAGE, "volumeattributesclasses"), classes);
+        assert_eq!(written("apps", "deployments"), "v1");
+        // What is always written in an older version is in that.
+        assert_eq!(written(ADMISSION, "mutatingadmissionpolicies"), "v1beta1");
+    }
+}
+
 fn template() -> Value {
     json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "containers": [{ "name": "c", "image": "i" }] } })
 }

@@ -56,6 +56,8 @@ pub struct Resource {
     pub custom: Option<Arc<Definition>>,
     /// The features that are on.
     pub features: Features,
+    /// The minor of version 1 that has to be able to read what is stored.
+    pub least: u32,
     /// What is dropped, some features being off.
     pub gates: Gates,
 }
@@ -91,6 +93,7 @@ fn resource(row: Row, schemas: &Arc<SchemaSet>, features: Features) -> Option<Re
         schema_id,
         custom: None,
         features,
+        least: u32::MAX,
         gates: Gates::of(&row.gvk.kind, features),
         gvk: row.gvk,
         plural: row.plural,
@@ -119,7 +122,10 @@ impl Resource {
     pub fn written_version(&self) -> GroupVersion {
         let older = match &self.custom {
             Some(_) => None,
-            None => crate::former::written(&self.gvk),
+            None => crate::former::written(&self.gvk).or_else(|| {
+                let is_unknown = self.introduced() > self.least;
+                is_unknown.then(|| crate::former::before(&self.gvk)).flatten()
+            }),
         };
         older.unwrap_or_else(|| self.storage_version.clone())
     }

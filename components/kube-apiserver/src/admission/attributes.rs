@@ -21,7 +21,9 @@ pub enum Operation {
 
 impl Operation {
     /// How many there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = Self::ALL.len();
+
+    pub const ALL: [Self; 4] = [Self::Create, Self::Update, Self::Delete, Self::Connect];
 
     /// The name that rules and reviews use.
     pub fn name(self) -> &'static str {

@@ -5,6 +5,7 @@ use super::optional::image_policy::ImagePolicy;
 use super::optional::node_selectors::NodeSelectors;
 use super::optional::tolerations::Tolerations;
 use super::plugins;
+use crate::configuration::strict;
 use crate::webhook::{Clients, Identities};
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -27,6 +28,9 @@ const READERS: [&str; 8] = [
     "ImagePolicyWebhook",
     "ResourceQuota",
 ];
+
+/// Those whose own files upstream decodes strictly; in the file that names all plugins, what comes last holds.
+const READ_STRICTLY: [&str; 1] = ["PodSecurity"];
 
 /// What the file says, read and checked.
 #[derive(Debug, Default)]
@@ -71,7 +75,7 @@ impl AdmissionConfiguration {
     /// `clients`.
     pub fn load(path: &Path, clients: &Clients) -> anyhow::Result<Self> {
         let folder = path.parent().unwrap_or(Path::new(""));
-        let file: File = serde_json::from_value(document(path)?)
+        let file: File = serde_json::from_value(parsed(&read(path)?, path)?)
             .with_context(|| format!("{} is no AdmissionConfiguration", path.display()))?;
         expect(
             &file.api_version,
@@ -91,7 +95,14 @@ impl AdmissionConfiguration {
             let told = match (&plugin.configuration, plugin.path.as_str()) {
                 (Some(told), _) if !told.is_null() => told.clone(),
                 (_, "") => continue,
-                (_, other) => document(&folder.join(other))?,
+                (_, other) => {
+                    let file = folder.join(other);
+                    let text = read(&file)?;
+                    if READ_STRICTLY.contains(&plugin.name.as_str()) {
+                        strict::once(&text).with_context(|| format!("reading {}", file.display()))?;
+                    }
+                    parsed(&text, &file)?
+                }
             };
             loaded
                 .take(&plugin.name, told, folder, clients)
@@ -195,9 +206,12 @@ fn typed<T: DeserializeOwned>(told: Value) -> anyhow::Result<T> {
     Ok(serde_json::from_value(told)?)
 }
 
-fn document(path: &Path) -> anyhow::Result<Value> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    serde_yaml_ng::from_str(&text).with_context(|| format!("reading {}", path.display()))
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+}
+
+fn parsed(text: &str, path: &Path) -> anyhow::Result<Value> {
+    serde_yaml_ng::from_str(text).with_context(|| format!("reading {}", path.display()))
 }
 
 #[cfg(test)]
@@ -214,6 +228,27 @@ mod tests {
         let path = folder.path().join("config.yaml");
         std::fs::write(&path, text).unwrap();
         AdmissionConfiguration::load(&path, &Clients::new(None))
+    }
+
+    #[test]
+    fn a_file_of_its_own_says_nothing_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let head = "apiVersion: pod-security.admission.config.k8s.io/v1\nkind: PodSecurityConfiguration\n";
+        let twice = "defaults:\n  enforce: baseline\n  enforce: privileged\n";
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("security.yaml", &format!("{head}{twice}"));
+        let plugins = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n";
+        write(
+            "config.yaml",
+            &format!("{plugins}- {{name: PodSecurity, path: security.yaml}}\n"),
+        );
+        let load = || AdmissionConfiguration::load(&folder.path().join("config.yaml"), &Clients::new(None));
+        let refused = format!("{:#}", load().unwrap_err());
+        let why =
+            "strict decoding error: yaml: unmarshal errors:\n  line 5: key \"enforce\" already set in map";
+        assert!(refused.ends_with(why), "{refused}");
+        write("security.yaml", head);
+        load().unwrap();
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! State that a task keeps made from watches, and requests only read.
 
-use apimachinery::{ApiError, GroupResource};
+use super::attributes::Attributes;
+use super::enforced::not_ready;
+use apimachinery::ApiError;
 use arc_swap::ArcSwapOption;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,20 +33,18 @@ impl<T> Live<T> {
     }
 
     /// The latest state. A server that has just started is waited for: nothing may pass unseen.
-    pub async fn get(&self) -> Result<Arc<T>, ApiError> {
+    pub async fn get(&self, attributes: &Attributes<'_>) -> Result<Arc<T>, ApiError> {
+        self.wait().await.ok_or_else(|| not_ready(attributes, None))
+    }
+
+    async fn wait(&self) -> Option<Arc<T>> {
         if let Some(current) = self.current.load_full() {
-            return Ok(current);
+            return Some(current);
         }
         let mut made = self.made.subscribe();
-        let waited = tokio::time::timeout(PATIENCE, made.wait_for(|made| *made)).await;
-        match (waited, self.current.load_full()) {
-            (Ok(Ok(_)), Some(current)) => Ok(current),
-            _ => Err(ApiError::forbidden(
-                &GroupResource::default(),
-                "",
-                "not yet ready to handle request",
-            )),
-        }
+        // Whether it came in time shows in what there is.
+        let _ = tokio::time::timeout(PATIENCE, made.wait_for(|made| *made)).await;
+        self.current.load_full()
     }
 }
 
@@ -55,8 +55,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_first_state_is_waited_for() {
         let live = Live::<u8>::default();
-        let (got, ()) = tokio::join!(live.get(), async { live.replace(1) });
+        let (got, ()) = tokio::join!(live.wait(), async { live.replace(1) });
         assert_eq!(*got.unwrap(), 1);
-        assert_eq!(Live::<u8>::default().get().await.unwrap_err().code(), 403);
+        assert_eq!(Live::<u8>::default().wait().await, None);
     }
 }

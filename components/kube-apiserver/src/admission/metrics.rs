@@ -1,15 +1,18 @@
 //! Admission's metrics under upstream's names.
 
+mod passes;
+
 use super::attributes::Operation;
 use super::plugins::Plugin;
 use crate::metrics::timed::Durations;
 use daemon::metrics::PlainCounter;
+use passes::{Passes, Told};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use storage::metrics::AtomicHistogram;
 
@@ -105,6 +108,7 @@ const POLICY_BUCKETS: [f64; 7] = [0.000_000_5, 0.001, 0.01, 0.1, 1.0, 5.0, 10.0]
 pub struct AdmissionMetrics {
     steps: Family<StepLabels, Histogram>,
     plugins: Durations<PluginLabels>,
+    pub passes: Arc<Passes>,
     /// Those of plugins that let a request pass, by plugin, phase and operation, once there was one: each write asks for
     /// a dozen.
     passed: Box<[OnceLock<AtomicHistogram>]>,
@@ -131,9 +135,14 @@ impl AdmissionMetrics {
         let steps = || Histogram::new(STEP_BUCKETS);
         let webhooks = || Histogram::new(WEBHOOK_BUCKETS);
         let policies = || Histogram::new(POLICY_BUCKETS);
+        let plugins: Durations<PluginLabels> =
+            Family::new_with_constructor(|| AtomicHistogram::new(&STEP_BUCKETS));
+        let passes = Arc::new(Passes::new(plugins.clone()));
+        registry.register_collector(Box::new(Told(Arc::clone(&passes))));
         let metrics = Self {
             steps: histogram(steps),
-            plugins: Family::new_with_constructor(|| AtomicHistogram::new(&STEP_BUCKETS)),
+            plugins,
+            passes,
             passed: (0..Plugin::COUNT * PASSES).map(|_| OnceLock::new()).collect(),
             webhooks: histogram(webhooks),
             requests: Family::default(),
@@ -152,11 +161,6 @@ impl AdmissionMetrics {
             "admission_step_admission_duration_seconds",
             "Time that all plugins together took, by step",
             metrics.steps.clone(),
-        );
-        under.register(
-            "admission_controller_admission_duration_seconds",
-            "Time that a plugin took",
-            metrics.plugins.clone(),
         );
         under.register(
             "admission_webhook_admission_duration_seconds",

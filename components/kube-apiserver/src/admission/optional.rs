@@ -30,9 +30,8 @@ fn containers<'a>(pod: &'a Value, kind: &str) -> impl Iterator<Item = &'a Value>
     pod["spec"][kind].as_array().into_iter().flatten()
 }
 
-/// The namespace of a request; one that was just made may not be in the cache yet.
-async fn namespace(server: &Server, attributes: &Attributes<'_>) -> Result<Arc<Value>, ApiError> {
-    let name = &attributes.namespace;
+/// A namespace; one that was just made may not be in the cache yet.
+pub async fn namespace(server: &Server, name: &str) -> Result<Arc<Value>, ApiError> {
     let found = server.stores.read("", "namespaces", "", name).await;
     found
         .map_err(ApiError::internal)?

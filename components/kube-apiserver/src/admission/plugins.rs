@@ -115,9 +115,7 @@ impl Plugin {
             LimitRanger => on("", "pods") && (creates || attributes.subresource == "resize"),
             ServiceAccount | RuntimeClass => creates && on("", "pods"),
             Priority | DefaultTolerationSeconds => writes && pods,
-            PodTopologyLabels => {
-                attributes.operation == Operation::Create && (on("", "pods") || on("", "bindings"))
-            }
+            PodTopologyLabels => attributes.operation == Operation::Create && on("", "pods"),
             TaintNodesByCondition => creates && on("", "nodes"),
             DefaultStorageClass => creates && on("", "persistentvolumeclaims"),
             StorageObjectInUseProtection => {
@@ -211,6 +209,15 @@ pub fn chain(enable: &[String], disable: &[String]) -> anyhow::Result<Vec<Plugin
         .collect())
 }
 
+/// The plugins of a list and no others, in their order (`--admission-control`).
+pub fn only(names: &[String]) -> anyhow::Result<Vec<Plugin>> {
+    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
+        bail!("admission-control plugin {unknown:?} is unknown");
+    }
+    let listed = |plugin: &Plugin| names.iter().any(|name| name == plugin.name());
+    Ok(ALL.iter().copied().filter(listed).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,5 +233,9 @@ mod tests {
         assert!(!less.contains(&ResourceQuota) && !less.contains(&PodSecurity));
         assert!(chain(&names(&["Imaginary"]), &[]).is_err());
         assert!(chain(&names(&["Priority"]), &names(&["Priority"])).is_err());
+        let listed = only(&names(&["ResourceQuota", "AlwaysAdmit"])).unwrap();
+        assert_eq!(listed, [AlwaysAdmit, ResourceQuota]);
+        let unknown = only(&names(&["Imaginary"])).unwrap_err().to_string();
+        assert_eq!(unknown, "admission-control plugin \"Imaginary\" is unknown");
     }
 }

@@ -6,6 +6,7 @@ mod decode;
 pub mod namespaces;
 pub mod policy;
 
+use super::optional::namespace;
 use super::{Attributes, Operation};
 use crate::metrics::pod_security::{Mode, PodSecurityMetrics};
 use crate::server::Server;
@@ -59,12 +60,17 @@ pub async fn admit(
         exempt(why);
         return Ok(());
     }
-    let namespace = server
-        .stores
-        .read("", "namespaces", "", &attributes.namespace)
-        .await
-        .map_err(ApiError::internal)?;
-    let Some(namespace) = namespace else { return Ok(()) };
+    let namespace = match namespace(server, &attributes.namespace).await {
+        Ok(namespace) => namespace,
+        Err(why) => {
+            let refusal =
+                ApiError::internal(format!("failed to lookup namespace {:?}", attributes.namespace));
+            let told = format!("{}: {}", refusal.message(), why.message());
+            attributes.request.annotate(format!("{PREFIX}error"), told);
+            server.metrics.pod_security.failed(attributes, true);
+            return Err(refusal);
+        }
+    };
     let (policy, problems) = Policy::of(meta::labels(&namespace), configuration);
     let metrics = &server.metrics.pod_security;
     if problems.is_empty() && is_free(&policy, is_pod) {
@@ -87,7 +93,7 @@ pub async fn admit(
     }
     if let Some(why) = not_understood(&problems) {
         attributes.request.annotate(format!("{PREFIX}error"), why);
-        metrics.failed(attributes);
+        metrics.failed(attributes, false);
     }
     judge(metrics, attributes, &policy, is_pod, pod)
 }

@@ -107,11 +107,12 @@ impl Verifier {
         let claims = match jwt::verify_with(token, &keys, &self.algorithms) {
             Err(TokenError::Signature) => {
                 // The issuer may have new keys.
-                let Some(keys) = set.newer_than(&keys).await? else {
-                    return Err("failed to verify signature: no key verifies it".to_owned());
-                };
-                jwt::verify_with(token, &keys, &self.algorithms)
-                    .map_err(|error| format!("failed to verify signature: {error}"))?
+                let failed = || "failed to verify signature: failed to verify id token signature".to_owned();
+                let keys = set.newer_than(&keys).await?.ok_or_else(failed)?;
+                match jwt::verify_with(token, &keys, &self.algorithms) {
+                    Err(TokenError::Signature) => return Err(failed()),
+                    decided => decided.map_err(|error| error.to_string())?,
+                }
             }
             decided => decided.map_err(|error| error.to_string())?,
         };

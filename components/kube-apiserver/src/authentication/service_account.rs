@@ -1,5 +1,6 @@
 //! Service-account tokens: signature, audience, time, and the objects that they are bound to.
 
+mod bound;
 mod legacy;
 
 use super::lookup::Lookup;
@@ -7,10 +8,9 @@ use super::notes::Notes;
 use super::{Authenticated, Rejected};
 use crate::identity::{CREDENTIAL_ID, User, service_account_user};
 use crate::metrics::tokens::TokenMetrics;
-use crate::tokens::claims::{Claims, KubernetesClaims, Reference};
+use crate::tokens::claims::{Claims, KubernetesClaims};
 use crate::tokens::issue::{LEGACY_ISSUER, TokenIssuer};
-use crate::tokens::jwt;
-use serde_json::Value;
+use crate::tokens::jwt::{self, TokenError};
 use std::sync::Arc;
 
 /// Tolerated difference between clocks, seconds.
@@ -47,11 +47,11 @@ impl ServiceAccountTokens {
         if !is_legacy && !self.issuer.issuers.contains(&peek.iss) {
             return Ok(None);
         }
-        let claims: Claims = self
-            .issuer
-            .verify(token)
-            .await
-            .map_err(|error| Rejected(error.to_string()))?;
+        let claims: Claims = match self.issuer.verify(token).await {
+            Ok(claims) => claims,
+            Err(TokenError::Malformed) => return Ok(None),
+            Err(error) => return Err(Rejected(error.to_string())),
+        };
         let wanted = if audiences.is_empty() {
             &self.issuer.audiences
         } else {
@@ -115,16 +115,16 @@ impl ServiceAccountTokens {
                 "the token's subject and service account differ".to_owned(),
             ));
         }
-        check_object(lookup, "serviceaccounts", &bound.namespace, account).await?;
+        bound::account(lookup, &bound.namespace, account).await?;
         if let Some(secret) = &bound.secret {
-            check_object(lookup, "secrets", &bound.namespace, secret).await?;
+            bound::object(lookup, "secret", &bound.namespace, secret).await?;
         }
         if let Some(pod) = &bound.pod {
-            check_object(lookup, "pods", &bound.namespace, pod).await?;
+            bound::object(lookup, "pod", &bound.namespace, pod).await?;
         }
         // A node named beside a pod is information; alone it is what the token is bound to.
         if let (Some(node), None) = (&bound.node, &bound.pod) {
-            check_object(lookup, "nodes", "", node).await?;
+            bound::object(lookup, "node", "", node).await?;
         }
         Ok(with_extra(user, claims, bound))
     }
@@ -138,39 +138,6 @@ fn check_time(claims: &Claims, now: i64) -> Result<(), Rejected> {
         return Err(Rejected("service account token is not valid yet".to_owned()));
     }
     Ok(())
-}
-
-async fn fetch(
-    lookup: &dyn Lookup,
-    resource: &str,
-    namespace: &str,
-    name: &str,
-) -> Result<Option<Value>, Rejected> {
-    lookup
-        .get(resource, namespace, name)
-        .await
-        .map_err(|error| Rejected(error.to_string()))
-}
-
-/// The object is there, is the one that the token was made for, and isn't long gone.
-async fn check_object(
-    lookup: &dyn Lookup,
-    resource: &str,
-    namespace: &str,
-    reference: &Reference,
-) -> Result<Value, Rejected> {
-    let invalid = || Rejected("service account token has been invalidated".to_owned());
-    let object = fetch(lookup, resource, namespace, &reference.name)
-        .await?
-        .ok_or_else(invalid)?;
-    if !reference.uid.is_empty() && apimachinery::meta::uid(&object) != reference.uid {
-        return Err(invalid());
-    }
-    // A terminating object keeps its tokens working for its grace period and a minute.
-    let gone = apimachinery::meta::deletion_timestamp(&object)
-        .and_then(|text| text.parse::<jiff::Timestamp>().ok())
-        .is_some_and(|time| time.as_second() + LEEWAY < jiff::Timestamp::now().as_second());
-    if gone { Err(invalid()) } else { Ok(object) }
 }
 
 fn with_extra(mut user: User, claims: &Claims, bound: &KubernetesClaims) -> User {

@@ -7,6 +7,7 @@ use crate::authentication::anonymous::Anonymous;
 use crate::authentication::oidc::{Issuer, Issuers};
 use crate::authentication::static_tokens::StaticTokens;
 use crate::authentication::webhook::WebhookTokens;
+use crate::configuration::strict;
 use crate::connect::egress::Egress;
 use crate::tokens::jwk::ALGORITHMS;
 use crate::webhook::{Clients, Kubeconfig, Place};
@@ -90,6 +91,7 @@ pub struct FromFile {
 
 /// Reads an AuthenticationConfiguration. All mistakes are told at once.
 pub fn from_file(flags: &ApiServerFlags, text: &str, egress: &Egress) -> anyhow::Result<FromFile> {
+    strict::once(text)?;
     let config: AuthenticationConfiguration = serde_yaml_ng::from_str(text)?;
     let known = ["v1", "v1beta1", "v1alpha1"]
         .iter()

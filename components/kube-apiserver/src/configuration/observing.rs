@@ -1,5 +1,6 @@
 //! The log, and which metrics are told.
 
+use crate::configuration::strict;
 use anyhow::{Context, anyhow, bail};
 use component_config::kube_apiserver::collector::{Collector, TracingConfiguration};
 use component_config::kube_apiserver::{LabelValues, ObservingFlags};
@@ -45,6 +46,7 @@ pub fn log(flags: &ObservingFlags, verbosity: u32) -> anyhow::Result<Settings> {
 /// The file can't be read, or is no TracingConfiguration.
 pub fn collector(file: &Path) -> anyhow::Result<Collector> {
     let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    strict::once(&text).with_context(|| file.display().to_string())?;
     let configuration: TracingConfiguration =
         serde_yaml_ng::from_str(&text).with_context(|| file.display().to_string())?;
     let checked = configuration.check();

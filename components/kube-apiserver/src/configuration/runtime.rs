@@ -23,7 +23,8 @@ pub fn registry(flags: &ApiServerFlags, features: Features) -> anyhow::Result<Re
         forward: flags.emulation_forward_compatible,
         named: flags.runtime_config_emulation_forward_compatible,
     };
-    settle(&flags.serving.runtime_config, emulation, features).context("--runtime-config")
+    let left = settle(&flags.serving.runtime_config, emulation, features).context("--runtime-config")?;
+    Ok(left.readable_by(flags.version.min_compatibility.minor))
 }
 
 /// The row's keys in --runtime-config: `group/version`, `group/version/resource`; the core group is the empty word.

@@ -3,6 +3,7 @@
 
 mod grpc;
 
+use crate::configuration::strict;
 use crate::serving::certificates::{provider, read_certificates};
 use crate::serving::stamps::{Stamp, stamp};
 use anyhow::{Context, bail};
@@ -49,6 +50,7 @@ pub struct Egress {
     pub cluster: Way,
     /// To webhooks that are named by their URL, and to issuers.
     pub control_plane: Way,
+    pub etcd: Way,
 }
 
 /// A proxy that is asked to connect.
@@ -150,6 +152,7 @@ impl Egress {
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
+        strict::once(text)?;
         let config: EgressSelectorConfiguration = serde_yaml_ng::from_str(text)?;
         let known = ["v1beta1", "v1alpha1"]
             .iter()
@@ -174,10 +177,7 @@ impl Egress {
             match (name, &way) {
                 ("cluster", _) => egress.cluster = way,
                 ("controlplane", _) => egress.control_plane = way,
-                ("etcd", Way::Direct) => {}
-                ("etcd", Way::Proxy(_)) => bail!(
-                    "{field}.connection.proxyProtocol: etcd is reached directly only; use Direct, or leave the entry out"
-                ),
+                ("etcd", _) => egress.etcd = way,
                 _ => bail!("{field}.name: Unsupported value: {name:?}; use cluster, controlplane or etcd"),
             }
         }
@@ -370,6 +370,8 @@ mod tests {
         assert!(parsed(&connect("{tcp: {url: 'http://127.0.0.1:1'}}")).is_ok());
         assert!(parsed(&connect("{uds: {udsName: /run/proxy}}").replace("HTTPConnect", "GRPC")).is_ok());
         assert!(parsed("{name: etcd, connection: {proxyProtocol: Direct}}").is_ok());
+        let etcd = parsed(&connect("{uds: {udsName: /run/proxy}}").replace("cluster", "etcd")).unwrap();
+        assert!(matches!(etcd.etcd, Way::Proxy(_)) && matches!(etcd.cluster, Way::Direct));
         let master = connect("{uds: {udsName: /run/proxy}}").replace("cluster", "master");
         let first = Egress::parse(&format!("{}{master}", head.replace("v1beta1", "v1alpha1"))).unwrap();
         assert!(matches!(first.control_plane, Way::Proxy(_)));
@@ -392,10 +394,6 @@ mod tests {
             (
                 "{name: moon, connection: {proxyProtocol: Direct}}".to_owned(),
                 "egressSelections[0].name",
-            ),
-            (
-                connect("{uds: {udsName: /x}}").replace("cluster", "etcd"),
-                "etcd is reached directly only",
             ),
         ] {
             let error = format!("{:#}", parsed(&entry).unwrap_err());

@@ -96,7 +96,7 @@ impl PodSecurityMetrics {
         );
         prefixed.register(
             "errors",
-            "Policies that could not be read; another was used instead",
+            "Policies and namespaces that could not be read; if it wasn't fatal, another policy was used instead",
             metrics.errors.clone(),
         );
         metrics
@@ -124,11 +124,11 @@ impl PodSecurityMetrics {
         self.exemptions.get_or_create(&labels(attributes)).inc();
     }
 
-    /// A policy could not be read.
-    pub fn failed(&self, attributes: &Attributes<'_>) {
+    /// A policy could not be read; it is fatal when the request is refused for that.
+    pub fn failed(&self, attributes: &Attributes<'_>, fatal: bool) {
         let of = labels(attributes);
         let labels = ErrorLabels {
-            fatal: "false",
+            fatal: if fatal { "true" } else { "false" },
             request_operation: of.request_operation,
             resource: of.resource,
             subresource: of.subresource,

@@ -240,7 +240,7 @@ impl External {
             Ok(keys) => jwt::verify(token, &keys.all),
             Err(error) => {
                 tracing::error!(%error, "the signer's keys can't be fetched");
-                Err(TokenError::Signature)
+                Err(TokenError::NoKey)
             }
         }
     }

@@ -14,8 +14,11 @@ pub use pki::tokens::sign;
 pub enum TokenError {
     #[error("malformed token")]
     Malformed,
-    #[error("no key verifies the token's signature")]
+    // The words of upstream's library, which clients see.
+    #[error("go-jose/go-jose: error in cryptographic primitive")]
     Signature,
+    #[error("invalid signature, no keys found")]
+    NoKey,
     #[error("the token is signed with an algorithm that is not taken")]
     Algorithm,
 }
@@ -47,13 +50,14 @@ pub fn verify<T: DeserializeOwned>(token: &str, keys: &[VerifyingKey]) -> Result
         .decode(signature)
         .map_err(|_| TokenError::Malformed)?;
     let message = &token.as_bytes()[..header.len() + 1 + claims.len()];
-    let candidates = keys.iter().filter(|key| key.algorithm.name() == parsed.alg);
-    // A known key id is tried alone; legacy tokens carry none and are tried with every key.
-    let known = keys.iter().any(|key| key.id == parsed.kid);
-    for key in candidates.filter(|key| !known || key.id == parsed.kid) {
-        if key.verify(message, &signature) {
-            return decode(claims);
-        }
+    // A key that is named is tried alone; legacy tokens name none and are tried with every key.
+    let named = |key: &&VerifyingKey| parsed.kid.is_empty() || key.id == parsed.kid;
+    let mut candidates = keys.iter().filter(named).peekable();
+    if candidates.peek().is_none() {
+        return Err(TokenError::NoKey);
+    }
+    if candidates.any(|key| key.algorithm.name() == parsed.alg && key.verify(message, &signature)) {
+        return decode(claims);
     }
     Err(TokenError::Signature)
 }
@@ -122,7 +126,7 @@ mod tests {
         assert_eq!(claims["sub"], "x");
         assert_eq!(
             verify::<serde_json::Value>(&token, &[other]),
-            Err(TokenError::Signature)
+            Err(TokenError::NoKey)
         );
         let forged = token.replacen(&token[token.find('.').unwrap() + 1..][..4], "AAAA", 1);
         assert!(verify::<serde_json::Value>(&forged, &[public]).is_err());

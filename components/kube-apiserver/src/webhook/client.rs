@@ -4,6 +4,7 @@ use super::answer::{self, CallError, Reply};
 use super::connection::{DialError, Dialed, Dialer};
 use super::credentials::Credentials;
 use super::place::Place;
+use super::redirect::{MOST_REQUESTS, is_same_server, onward};
 use super::resolver::Resolver;
 use super::trust::{self, TrustError};
 use super::weakness::{Callee, Weakness};
@@ -14,8 +15,9 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::uri::Authority;
-use http::{Request, Uri};
+use http::{Method, Request, Response, Uri};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use opentelemetry::KeyValue;
@@ -25,6 +27,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use storage::spans::{self, SpanKind};
+use url::Url;
 
 /// How long an unused connection is kept; upstream's transport does so as well.
 const IDLE: Duration = Duration::from_secs(90);
@@ -149,29 +152,22 @@ impl Endpoint {
         self.deliver(body, timeout).await?.body()
     }
 
-    /// Posts a JSON document. The webhook is told the timeout in whole seconds as a parameter, rounded up. Redirects are
-    /// answers like any other failure.
+    /// Posts a JSON document. The webhook is told the timeout in whole seconds as a parameter, rounded up. Redirects
+    /// are followed.
     pub async fn deliver(&self, body: Bytes, timeout: Duration) -> Result<Reply, CallError> {
         let told = timeout.as_secs() + u64::from(timeout.subsec_nanos() > 0);
         let url = self.place.with_parameter("timeout", &go_duration(told));
-        let failed = |why: &str, broke_off: bool| CallError::Transport {
-            message: format!("Post {url:?}: {why}"),
-            broke_off,
-        };
         let sent = body.len();
-        let mut request = self.request(&url, body).map_err(|why| failed(&why, false))?;
+        let request = self
+            .request(&url, Some(body.clone()))
+            .map_err(|why| failed(&url, &why, false))?;
         let host = || Host::of(request.uri().authority().map_or("", Authority::as_str));
         let counts = self.counts.get_or_init(host);
         let begun = Instant::now();
         let mut code = None;
         let mut read = None;
         let exchange = async {
-            spans::inject(request.headers_mut());
-            let response = self
-                .pool
-                .request(request)
-                .await
-                .map_err(|error| failed(&why(&error), !error.is_connect()))?;
+            let response = self.exchange(&url, request, body).await?;
             let status = response.status().as_u16();
             code = Some(status);
             if let Some(weakness) = response.extensions().get::<Weakness>() {
@@ -187,10 +183,40 @@ impl Endpoint {
         let exchange = spans::traced("HTTP POST", SpanKind::Client, attributes, exchange);
         let outcome = match tokio::time::timeout(timeout, exchange).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(failed("context deadline exceeded", false)),
+            Err(_) => Err(failed(&url, "context deadline exceeded", false)),
         };
         counts.posted(sent, code, read, begun.elapsed());
         outcome
+    }
+
+    /// The answer to a request, wherever redirects lead.
+    async fn exchange(
+        &self,
+        url: &str,
+        mut request: Request<Full<Bytes>>,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, CallError> {
+        let mut url = url.to_owned();
+        let mut body = Some(body);
+        for _ in 0..MOST_REQUESTS {
+            spans::inject(request.headers_mut());
+            let response = self
+                .pool
+                .request(request)
+                .await
+                .map_err(|error| failed(&url, &why(&error), !error.is_connect()))?;
+            let refused = |why: String| failed(&url, &why, false);
+            let from = Url::parse(&url).map_err(|error| refused(error.to_string()))?;
+            let Some(onward) = onward(response.status(), response.headers(), &from).map_err(refused)? else {
+                return Ok(response);
+            };
+            body = body.filter(|_| onward.is_same);
+            url = String::from(onward.url);
+            let next = self.request(&url, body.clone());
+            request = next.map_err(|why| failed(&url, &why, false))?;
+        }
+        let why = format!("stopped after {MOST_REQUESTS} redirects");
+        Err(failed(&url, &why, false))
     }
 
     /// The same with several attempts, as long as another one may do better; `pause` passes before the second, and
@@ -213,21 +239,36 @@ impl Endpoint {
         self.post(body, timeout).await
     }
 
-    fn request(&self, url: &str, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
+    /// A POST of the body, or a GET without one.
+    fn request(&self, url: &str, body: Option<Bytes>) -> Result<Request<Full<Bytes>>, String> {
+        let is_own = Url::parse(url).is_ok_and(|url| is_same_server(&url, &self.place.url));
         let uri: Uri = url
             .parse()
             .map_err(|error: http::uri::InvalidUri| error.to_string())?;
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = http::Method::POST;
+        let method = match body {
+            Some(_) => Method::POST,
+            None => Method::GET,
+        };
+        let mut request = Request::new(Full::new(body.unwrap_or_default()));
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if method == Method::POST {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, */*"));
         headers.insert(USER_AGENT, HeaderValue::from_static("kube-apiserver-admission"));
-        if let Some(value) = self.credentials.header() {
+        if let Some(value) = self.credentials.header().filter(|_| is_own) {
             headers.insert(AUTHORIZATION, value);
         }
+        *request.method_mut() = method;
         Ok(request)
+    }
+}
+
+fn failed(url: &str, why: &str, broke_off: bool) -> CallError {
+    CallError::Transport {
+        message: format!("Post {url:?}: {why}"),
+        broke_off,
     }
 }
 

@@ -13,7 +13,7 @@ pub const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1";
 pub const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 pub struct Bench {
-    _etcd: Etcd,
+    etcd: Etcd,
     pub server: ApiServer,
     pub client: kube::Client,
     pub webhook: WebhookServer,
@@ -41,7 +41,7 @@ impl Bench {
             .await
             .unwrap();
         Self {
-            _etcd: etcd,
+            etcd,
             server,
             client,
             webhook,
@@ -54,6 +54,12 @@ impl Bench {
             .uri(path)
             .header("content-type", content);
         self.ask(request, body).await
+    }
+
+    /// A client of the server's etcd.
+    pub async fn direct(&self) -> etcd_client::Client {
+        let endpoints = self.etcd.endpoints();
+        etcd_client::Client::connect(endpoints, None).await.unwrap()
     }
 
     /// A new object of somebody else.

@@ -9,4 +9,5 @@ mod optional;
 mod plugins;
 mod policies;
 mod quotas;
+mod unreadable;
 mod webhooks;

@@ -130,6 +130,20 @@ async fn pods_are_completed_and_refused() {
         message(&answer),
         "pod tolerations (possibly merged with namespace default tolerations) conflict with its namespace whitelist"
     );
+    // Read as Go reads it, which minds no case.
+    for (told, code, why) in [
+        ("x", 500, "invalid character 'x' looking for beginning of value"),
+        (r#"[{"Operator": "Exists", "more": 5}]"#, 201, ""),
+    ] {
+        let annotations = json!({"metadata": {"annotations": {"scheduler.alpha.kubernetes.io/tolerationsWhitelist": told}}});
+        let space = "/api/v1/namespaces/default";
+        assert_eq!(bench.merge(space, &annotations).await.0, 200);
+        bench
+            .send("GET", "/api/v1/namespaces", "application/json", None)
+            .await;
+        let (found, answer, _) = bench.post(PODS, &pod("read", json!({}))).await;
+        assert_eq!((found, message(&answer)), (code, why), "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -178,6 +178,39 @@ async fn claims_classes_and_bindings() {
         placed["metadata"]["labels"],
         json!({"topology.kubernetes.io/zone": "z"})
     );
+    // Only what is asked of pods themselves is about pods.
+    let pod = json!({"metadata": {"name": "q"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    assert_eq!(bench.post(pods, &pod).await.0, 201);
+    let binding = json!({"metadata": {"name": "q"}, "target": {"kind": "Node", "name": "n"}});
+    let (code, status, _) = bench.post("/api/v1/namespaces/default/bindings", &binding).await;
+    assert_eq!(code, 201, "{status}");
+    let (_, placed, _) = bench
+        .send("GET", &format!("{pods}/q"), "application/json", None)
+        .await;
+    assert_eq!(placed["spec"]["nodeName"], "n");
+    assert_eq!(placed["metadata"].get("labels"), None, "{placed}");
+}
+
+#[tokio::test]
+async fn pod_security_needs_the_namespace() {
+    let flags = ["--disable-admission-plugins=NamespaceLifecycle,ServiceAccount"];
+    let bench = Bench::with(&flags, |_| Answer::ok(json!({}))).await;
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let (code, status, _) = bench.post(&format!("{SPACES}/none/pods"), &pod).await;
+    assert_eq!(code, 500, "{status}");
+    assert_eq!(
+        message(&status),
+        "Internal error occurred: failed to lookup namespace \"none\""
+    );
+    let map = json!({"metadata": {"name": "m"}});
+    let (code, status, _) = bench.post(&format!("{SPACES}/none/configmaps"), &map).await;
+    assert_eq!(code, 201, "{status}");
+    let get = http::Request::get("/metrics").body(Vec::new()).unwrap();
+    let metrics = bench.client.request_text(get).await.unwrap();
+    assert!(
+        metrics.contains("pod_security_errors_total{fatal=\"true\""),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]

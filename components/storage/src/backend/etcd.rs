@@ -20,6 +20,7 @@ mod watch;
 mod wire;
 
 use connection::{COMPACT, RANGE, STATUS, TXN};
+pub use connection::{EtcdDialer, EtcdStream};
 use endpoints::{Answer, Endpoints};
 pub use endpoints::{EtcdOptions, EtcdTls};
 use lease::LeasePool;

@@ -525,11 +525,22 @@ impl ResourceCache {
         self.publish(newer, changes.into_iter().map(Arc::new).collect());
         self.ring.write().raise_floor(revision);
         self.pinned.lock().clear();
-        let lost = !failures.is_empty();
+        // Also when there are none any more: who built on what is known has to look again.
+        let lost = !failures.is_empty() || !self.unreadable.is_empty();
         self.unreadable.set(&self.spec.name, failures);
         if lost {
             self.forget_until(revision);
         }
+    }
+
+    /// What is cached, and the keys of values that can't be read and of which nothing is known from before. Both of one
+    /// moment.
+    pub(crate) fn known_and_unknown(&self) -> (Arc<View>, Vec<String>) {
+        let _unchanged = self.intake.lock();
+        let view = self.view();
+        let mut keys = self.unreadable.keys();
+        keys.retain(|key| view.get(key).is_none());
+        (view, keys)
     }
 
     /// Ends all watchers; the resource is gone.

@@ -41,6 +41,17 @@ impl AtomicHistogram {
         self.add_to_sum(value * f64::from(times));
     }
 
+    /// As if so many values of zero had been observed.
+    pub fn observe_zeros(&self, times: u64) {
+        self.0.counts[0].fetch_add(times, Ordering::Relaxed);
+    }
+
+    /// How many values were observed.
+    pub fn count(&self) -> u64 {
+        let counts = self.0.counts.iter();
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         let mut counts = self.0.counts.iter();
         counts.all(|count| count.load(Ordering::Relaxed) == 0)

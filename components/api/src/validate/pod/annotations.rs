@@ -1,5 +1,5 @@
 //! Annotations of pods and templates that mean something to the server.
-use super::{Allowed, old_tolerations, tolerations, volumes};
+use super::{Allowed, told_tolerations, tolerations, volumes};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::meta;
@@ -28,7 +28,7 @@ pub(super) fn check(object: &Value, spec: &Value, allowed: Allowed, path: &Path)
         ));
     }
     if let Some(given) = value(TOLERATIONS).filter(|given| !given.is_empty()) {
-        match old_tolerations::read(given) {
+        match told_tolerations::of_pod(given) {
             Ok(given) => errors.extend(tolerations(&given, allowed, &path.child(TOLERATIONS))),
             Err(why) => errors.push(Error::invalid(path, TOLERATIONS, why)),
         }

@@ -27,7 +27,7 @@ pub async fn provide(server: &Server, attributes: &Attributes<'_>) -> Result<(),
 /// Refuses what has none, which NamespaceLifecycle does for new objects only.
 pub async fn check(server: &Server, attributes: &Attributes<'_>) -> Result<(), ApiError> {
     if concerns(attributes) {
-        namespace(server, attributes).await?;
+        namespace(server, &attributes.namespace).await?;
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ fn fits(path: &str, text: &str, wrong: Vec<String>) -> Result<(), String> {
 
 /// Gives the pod its namespace's selector.
 pub async fn select(server: &Server, attributes: &Attributes<'_>, pod: &mut Value) -> Result<(), ApiError> {
-    let namespace = namespace(server, attributes).await?;
+    let namespace = namespace(server, &attributes.namespace).await?;
     let configuration = &server.admission.configuration.node_selectors;
     let asked = configuration.asked(&namespace).map_err(plain)?;
     conflict(attributes, pod, &asked)?;
@@ -97,7 +97,7 @@ pub async fn check(
     pod: Option<&Value>,
 ) -> Result<(), ApiError> {
     let Some(pod) = pod else { return Ok(()) };
-    let namespace = namespace(server, attributes).await?;
+    let namespace = namespace(server, &attributes.namespace).await?;
     let configuration = &server.admission.configuration.node_selectors;
     conflict(attributes, pod, &configuration.asked(&namespace).map_err(plain)?)?;
     allowed(attributes, configuration, pod)

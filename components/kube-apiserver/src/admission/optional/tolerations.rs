@@ -62,7 +62,7 @@ pub async fn tolerate(
     attributes: &Attributes<'_>,
     pod: &mut Value,
 ) -> Result<bool, ApiError> {
-    let namespace = namespace(server, attributes).await?;
+    let namespace = namespace(server, &attributes.namespace).await?;
     let configuration = &server.admission.configuration.tolerations;
     let mut more = match attributes.operation {
         Operation::Create => {
@@ -88,7 +88,7 @@ pub async fn check(
     pod: Option<&Value>,
 ) -> Result<(), ApiError> {
     let Some(pod) = pod else { return Ok(()) };
-    let namespace = namespace(server, attributes).await?;
+    let namespace = namespace(server, &attributes.namespace).await?;
     allowed(&server.admission.configuration.tolerations, &namespace, pod)
 }
 
@@ -101,9 +101,9 @@ fn annotated(namespace: &Value, key: &str) -> Result<Option<Vec<Value>>, ApiErro
     match namespace["metadata"]["annotations"][key].as_str() {
         None => Ok(None),
         Some("") => Ok(Some(Vec::new())),
-        Some(text) => serde_json::from_str(text)
+        Some(text) => api::validate::tolerations_of_namespace(text)
             .map(Some)
-            .map_err(|error| plain(error.to_string())),
+            .map_err(plain),
     }
 }
 

@@ -39,18 +39,22 @@ pub async fn admit(
     old: Option<&Compact>,
     state: &mut Reinvocation,
 ) -> Result<bool, ApiError> {
-    let policies = server.admission.policies.get().await?;
-    if policies.mutating.is_empty() || policy_exempt(attributes) {
+    if policy_exempt(attributes) {
+        return Ok(false);
+    }
+    let policies = server.admission.policies.get(attributes).await?;
+    if policies.mutating.is_empty() {
         return Ok(false);
     }
     let Some(object) = object else {
         return Ok(false);
     };
+    let bound = policies.mutating.all(attributes)?;
     let registry = server.registry.load_full();
     let mut surroundings = Surroundings::new(server, attributes, &registry);
     let mut denials = Vec::new();
     let mut applications = Vec::new();
-    for policy in &policies.mutating {
+    for policy in bound {
         applicable(
             policy,
             &surroundings,

@@ -1,8 +1,9 @@
 //! Keeps the policies compiled while they and their bindings change.
 
 use super::policy::{MutatingPolicy, ValidatingPolicy};
+use crate::admission::enforced::{Enforced, Settings, Snapshot};
 use crate::server::Server;
-use crate::sync::{Parsed, SETTLE, loaded};
+use crate::sync::{SETTLE, loaded};
 use ahash::AHashMap;
 use apimachinery::meta;
 use serde_json::Value;
@@ -11,8 +12,8 @@ use std::sync::Arc;
 /// All policies, by name.
 #[derive(Default)]
 pub struct Policies {
-    pub mutating: Vec<Arc<MutatingPolicy>>,
-    pub validating: Vec<Arc<ValidatingPolicy>>,
+    pub mutating: Enforced<MutatingPolicy>,
+    pub validating: Enforced<ValidatingPolicy>,
 }
 
 /// Compiled policies of one kind, each with the objects that it was compiled from.
@@ -67,10 +68,7 @@ impl<P> Kept<P> {
 /// Compiles policies as they or their bindings change. Never ends. A kind that is not served has no objects: the version that is
 /// emulated may not have it.
 pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
-    let watched = |plural: &str, on: bool| {
-        let store = server.stores.named("admissionregistration.k8s.io", plural);
-        store.filter(|_| on).map(Parsed::<Value>::new)
-    };
+    let watched = |plural: &str, on: bool| Settings::new(&server.stores, plural).filter(|_| on);
     let mutates = server.has_feature("MutatingAdmissionPolicy");
     let mut kinds = [
         watched("mutatingadmissionpolicies", mutates),
@@ -78,20 +76,22 @@ pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
         watched("validatingadmissionpolicies", true),
         watched("validatingadmissionpolicybindings", true),
     ];
-    let mut changes: Vec<_> = kinds.iter().flatten().map(Parsed::changes).collect();
+    let mut changes: Vec<_> = kinds.iter().flatten().map(Settings::changes).collect();
     let (mut mutated, mut validated) = (Kept::new(), Kept::new());
-    loaded(kinds.iter().flatten().map(Parsed::store)).await;
+    loaded(kinds.iter().flatten().map(Settings::store)).await;
     loop {
         for change in &mut changes {
             change.mark_unchanged();
         }
-        let [mutating, mutating_bindings, validating, validating_bindings] = kinds.each_mut().map(|kind| {
-            kind.as_mut()
-                .map_or_else(Vec::new, |kind| sorted(kind.snapshot()))
-        });
+        let [mutating, mutating_bindings, validating, validating_bindings] =
+            kinds.each_mut().map(|kind| kind.as_mut().map(Settings::snapshot));
         server.admission.policies.replace(Policies {
-            mutating: mutated.update(&mutating, &mutating_bindings, MutatingPolicy::compile),
-            validating: validated.update(&validating, &validating_bindings, ValidatingPolicy::compile),
+            mutating: enforced(mutating, mutating_bindings, |policies, bindings| {
+                mutated.update(policies, bindings, MutatingPolicy::compile)
+            }),
+            validating: enforced(validating, validating_bindings, |policies, bindings| {
+                validated.update(policies, bindings, ValidatingPolicy::compile)
+            }),
         });
         if changes.is_empty() {
             return std::future::pending().await;
@@ -103,9 +103,16 @@ pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
     }
 }
 
-fn sorted(mut objects: Vec<Arc<Value>>) -> Vec<Arc<Value>> {
-    objects.sort_by(|a, b| meta::name(a).cmp(meta::name(b)));
-    objects
+fn enforced<P>(
+    policies: Option<Snapshot>,
+    bindings: Option<Snapshot>,
+    update: impl FnOnce(&[Arc<Value>], &[Arc<Value>]) -> Vec<Arc<P>>,
+) -> Enforced<P> {
+    let (Some(policies), Some(bindings)) = (policies, bindings) else {
+        return Enforced::default();
+    };
+    let all = update(&policies.objects, &bindings.objects);
+    Enforced::new(all, policies.unread.or(bindings.unread))
 }
 
 #[cfg(test)]

@@ -24,14 +24,18 @@ pub async fn admit(
     object: Option<&Compact>,
     old: Option<&Compact>,
 ) -> Result<(), ApiError> {
-    let policies = server.admission.policies.get().await?;
-    if policies.validating.is_empty() || policy_exempt(attributes) {
+    if policy_exempt(attributes) {
         return Ok(());
     }
+    let policies = server.admission.policies.get(attributes).await?;
+    if policies.validating.is_empty() {
+        return Ok(());
+    }
+    let bound = policies.validating.all(attributes)?;
     let registry = server.registry.load_full();
     let surroundings = Surroundings::new(server, attributes, &registry);
     let mut denials = Vec::new();
-    for policy in &policies.validating {
+    for policy in bound {
         one(policy, &surroundings, object, old, &mut denials).await?;
     }
     match denials.first() {

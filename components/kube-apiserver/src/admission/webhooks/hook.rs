@@ -40,12 +40,10 @@ pub struct Hook {
     pub reinvocable: bool,
 }
 
-/// The webhooks of configurations, in the order in which they are asked.
+/// The webhooks of configurations, which come in the order of their names: that in which they are asked.
 pub fn compile(configurations: &[Arc<Value>], clients: &Clients, identities: &Identities) -> Vec<Arc<Hook>> {
-    let mut sorted: Vec<&Arc<Value>> = configurations.iter().collect();
-    sorted.sort_by(|a, b| meta::name(a).cmp(meta::name(b)));
     let mut hooks = Vec::new();
-    for configuration in sorted {
+    for configuration in configurations {
         let mut seen: HashMap<&str, usize> = HashMap::new();
         for webhook in configuration["webhooks"].as_array().into_iter().flatten() {
             let nth = seen.entry(webhook["name"].as_str().unwrap_or("")).or_default();

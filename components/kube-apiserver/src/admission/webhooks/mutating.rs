@@ -27,15 +27,19 @@ pub async fn admit(
     old: Option<&Compact>,
     state: &mut Reinvocation,
 ) -> Result<bool, ApiError> {
-    let hooks = server.admission.webhooks.get().await?;
-    if hooks.mutating.is_empty() || exempt(attributes) {
+    if exempt(attributes) {
         return Ok(false);
     }
+    let webhooks = server.admission.webhooks.get(attributes).await?;
+    if webhooks.mutating.is_empty() {
+        return Ok(false);
+    }
+    let hooks = webhooks.mutating.all(attributes)?;
     let registry = server.registry.load_full();
     let mut surroundings = Surroundings::new(server, attributes, &registry);
     let deadline = attributes.request.deadline;
     state.enter(object.as_deref());
-    for (index, hook) in hooks.mutating.iter().enumerate() {
+    for (index, hook) in hooks.iter().enumerate() {
         let found = select::invocation(hook, Phase::Admit, &surroundings, object.as_deref(), old).await?;
         let Some(invocation) = found.filter(|_| state.wants(&hook.id)) else {
             continue;

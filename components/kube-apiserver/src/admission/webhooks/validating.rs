@@ -23,14 +23,18 @@ pub async fn admit(
     object: Option<&Compact>,
     old: Option<&Compact>,
 ) -> Result<(), ApiError> {
-    let hooks = server.admission.webhooks.get().await?;
-    if hooks.validating.is_empty() || exempt(attributes) {
+    if exempt(attributes) {
         return Ok(());
     }
+    let webhooks = server.admission.webhooks.get(attributes).await?;
+    if webhooks.validating.is_empty() {
+        return Ok(());
+    }
+    let hooks = webhooks.validating.all(attributes)?;
     let registry = server.registry.load_full();
     let surroundings = Surroundings::new(server, attributes, &registry);
     let mut relevant: Vec<(&Arc<Hook>, Invocation)> = Vec::new();
-    for hook in &hooks.validating {
+    for hook in hooks {
         if let Some(invocation) =
             select::invocation(hook, Phase::Validate, &surroundings, object, old).await?
         {

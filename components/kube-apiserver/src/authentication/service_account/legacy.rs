@@ -1,12 +1,13 @@
 //! Tokens that are kept in secrets, without an end: good as long as their secret is there and does not say otherwise.
 
-use super::{check_object, fetch};
+use super::bound::stored_account;
 use crate::authentication::Rejected;
 use crate::authentication::lookup::Lookup;
 use crate::authentication::notes::Notes;
 use crate::identity::{User, service_account_user};
 use crate::metrics::tokens::TokenMetrics;
-use crate::tokens::claims::{Claims, Reference};
+use crate::tokens::claims::Claims;
+use apimachinery::meta;
 use serde_json::Value;
 
 /// When a token was last used, as a label of the secret.
@@ -33,34 +34,51 @@ pub async fn user_of(
 ) -> Result<User, Rejected> {
     let (namespace, name) = (&claims.legacy_namespace, &claims.legacy_name);
     let user = service_account_user(namespace, name, &claims.legacy_uid);
-    if namespace.is_empty() || name.is_empty() || claims.legacy_secret.is_empty() || claims.sub != user.name {
-        return Err(Rejected("the legacy token's claims are incomplete".to_owned()));
+    for (claim, value) in [
+        ("sub", &claims.sub),
+        ("namespace", namespace),
+        ("secretName", &claims.legacy_secret),
+        ("serviceAccountName", name),
+        ("serviceAccountUID", &claims.legacy_uid),
+    ] {
+        if value.is_empty() {
+            return Err(Rejected(format!("{claim} claim is missing")));
+        }
+    }
+    if claims.sub != user.name {
+        return Err(Rejected("sub claim is invalid".to_owned()));
     }
     if !check {
         return Ok(user);
     }
-    let secret = fetch(lookup, "secrets", namespace, &claims.legacy_secret)
-        .await?
-        .unwrap_or_default();
+    let found = lookup.get("secrets", namespace, &claims.legacy_secret).await;
+    let secret = found.unwrap_or_else(|error| {
+        tracing::warn!(namespace, secret = claims.legacy_secret, %error, "a token's secret can't be read");
+        None
+    });
+    let secret = secret.filter(|secret| meta::deletion_timestamp(secret).is_none());
+    let secret = secret.ok_or_else(|| Rejected("Token has been invalidated".to_owned()))?;
     let stored = secret["data"]["token"]
         .as_str()
         .and_then(decode)
         .unwrap_or_default();
     #[allow(deprecated)]
     let same = ring::constant_time::verify_slices_are_equal(&stored, token.as_bytes()).is_ok();
-    if !same || apimachinery::meta::deletion_timestamp(&secret).is_some() {
-        return Err(Rejected("service account token has been invalidated".to_owned()));
+    if !same {
+        return Err(Rejected("Token does not match server's copy".to_owned()));
     }
-    let account = check_object(
-        lookup,
-        "serviceaccounts",
-        namespace,
-        &Reference {
-            name: name.clone(),
-            uid: claims.legacy_uid.clone(),
-        },
-    )
-    .await?;
+    let account = stored_account(lookup, namespace, name).await?;
+    if meta::deletion_timestamp(&account).is_some() {
+        return Err(Rejected(format!(
+            "ServiceAccount {namespace}/{name} has been deleted"
+        )));
+    }
+    let (uid, claimed) = (meta::uid(&account), &claims.legacy_uid);
+    if uid != *claimed {
+        return Err(Rejected(format!(
+            "ServiceAccount UID ({uid}) does not match claim ({claimed})"
+        )));
+    }
     if secret["metadata"]["labels"][INVALID_SINCE]
         .as_str()
         .is_some_and(|since| !since.is_empty())
@@ -238,16 +256,29 @@ mod tests {
         let (user, labelled) = asked(|_, _| {}).await;
         assert_eq!(user.as_deref(), Ok("system:serviceaccount:n:a"));
         assert_eq!(labelled, [format!("secrets/n/s su {LAST_USED}")]);
-        let gone = "service account token has been invalidated";
-        let cases: [(fn(&mut Value, &mut Value), &str); 5] = [
+        let gone = "Token has been invalidated";
+        let cases: [(fn(&mut Value, &mut Value), &str); 6] = [
             (|secret, _| *secret = Value::Null, gone),
-            (|secret, _| secret["data"]["token"] = json!("b3RoZXI="), gone),
+            (
+                |secret, _| secret["data"]["token"] = json!("b3RoZXI="),
+                "Token does not match server's copy",
+            ),
             (
                 |secret, _| secret["metadata"]["deletionTimestamp"] = json!("2999-01-01T00:00:00Z"),
                 gone,
             ),
-            (|_, account| *account = Value::Null, gone),
-            (|_, account| account["metadata"]["uid"] = json!("another"), gone),
+            (
+                |_, account| *account = Value::Null,
+                "serviceaccounts \"a\" not found",
+            ),
+            (
+                |_, account| account["metadata"]["deletionTimestamp"] = json!("2999-01-01T00:00:00Z"),
+                "ServiceAccount n/a has been deleted",
+            ),
+            (
+                |_, account| account["metadata"]["uid"] = json!("another"),
+                "ServiceAccount UID (another) does not match claim (au)",
+            ),
         ];
         for (change, expected) in cases {
             let (user, labelled) = asked(change).await;

@@ -3,6 +3,7 @@
 use super::webhook;
 use crate::authorization::abac::Policies;
 use crate::authorization::{Link, Mode, Named};
+use crate::configuration::strict;
 use crate::webhook::Clients;
 use anyhow::bail;
 use apimachinery::field::{Error, ErrorList, Path, aggregate};
@@ -19,6 +20,7 @@ pub fn from_file(
     policies: Option<Arc<Policies>>,
     clients: &Clients,
 ) -> anyhow::Result<Vec<Named>> {
+    strict::once(text)?;
     let config: AuthorizationConfiguration = serde_yaml_ng::from_str(text)?;
     let known = ["v1", "v1beta1", "v1alpha1"]
         .iter()

@@ -3,10 +3,12 @@
 //! A write is one message there and one back, thousands of times a second, so it is spoken directly: a general client
 //! hands each call through several tasks, which costs more than the call itself (docs/decisions.md).
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, RecvStream, SendStream};
@@ -25,6 +27,8 @@ use super::failure::CallError;
 use crate::spans;
 
 const CONNECT: Duration = Duration::from_secs(1);
+/// The same where others make the connection, who may have to make one of their own first.
+const CONNECT_BY_OTHERS: Duration = Duration::from_secs(5);
 /// etcd refuses clients that ask more often than every five seconds, or while they have nothing under way.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(5);
@@ -53,6 +57,17 @@ pub(super) const COMPACT: Rpc = Rpc("/etcdserverpb.KV/Compact");
 pub(super) const LEASE_GRANT: Rpc = Rpc("/etcdserverpb.Lease/LeaseGrant");
 pub(super) const STATUS: Rpc = Rpc("/etcdserverpb.Maintenance/Status");
 pub(super) const WATCH: Rpc = Rpc("/etcdserverpb.Watch/Watch");
+
+/// A connection of any kind.
+pub trait EtcdStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> EtcdStream for T {}
+
+/// Makes connections to members, such as through a proxy.
+#[async_trait]
+pub trait EtcdDialer: Send + Sync {
+    /// Connects to `host:port`.
+    async fn dial(&self, authority: &str) -> io::Result<Box<dyn EtcdStream>>;
+}
 
 /// How a member is reached.
 pub(super) struct Address {
@@ -89,18 +104,46 @@ impl Drop for Call {
 }
 
 impl Connection {
-    pub(super) async fn open(address: &Address, tls: Option<TlsConnector>) -> Result<Self, CallError> {
-        match timeout(CONNECT, Self::connect(address, tls)).await {
+    pub(super) async fn open(
+        address: &Address,
+        tls: Option<TlsConnector>,
+        dialer: Option<&dyn EtcdDialer>,
+    ) -> Result<Self, CallError> {
+        let patience = if dialer.is_some() {
+            CONNECT_BY_OTHERS
+        } else {
+            CONNECT
+        };
+        match timeout(patience, Self::connect(address, tls, dialer)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(CallError::connecting("no answer in time")),
         }
     }
 
-    async fn connect(address: &Address, tls: Option<TlsConnector>) -> Result<Self, CallError> {
+    async fn connect(
+        address: &Address,
+        tls: Option<TlsConnector>,
+        dialer: Option<&dyn EtcdDialer>,
+    ) -> Result<Self, CallError> {
+        if let Some(dialer) = dialer {
+            let authority = match address.host.contains(':') {
+                true => format!("[{}]:{}", address.host, address.port),
+                false => format!("{}:{}", address.host, address.port),
+            };
+            let stream = dialer.dial(&authority).await.map_err(CallError::connecting)?;
+            return Self::over(stream, address, tls).await;
+        }
         let stream = TcpStream::connect((address.host.as_str(), address.port))
             .await
             .map_err(CallError::connecting)?;
         stream.set_nodelay(true).map_err(CallError::connecting)?;
+        Self::over(stream, address, tls).await
+    }
+
+    async fn over<S>(stream: S, address: &Address, tls: Option<TlsConnector>) -> Result<Self, CallError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         match tls {
             None => Self::handshake(address, stream).await,
             Some(tls) => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::connection::EtcdDialer;
 use super::failure::{self, CallError, Failure};
 use super::member::Member;
 use crate::backend::BackendError;
@@ -31,6 +32,8 @@ pub struct EtcdOptions {
     pub endpoints: Vec<String>,
     /// None only for http URLs (tests).
     pub tls: Option<EtcdTls>,
+    /// Who makes the connections; `None` for direct ones.
+    pub dialer: Option<Arc<dyn EtcdDialer>>,
 }
 
 /// What a call brought, and whether an earlier try of it may have been applied.
@@ -66,7 +69,7 @@ impl Endpoints {
         let members = options
             .endpoints
             .iter()
-            .map(|url| Member::new(url, options.tls.as_ref()).map(Arc::new))
+            .map(|url| Member::new(url, options.tls.as_ref(), options.dialer.clone()).map(Arc::new))
             .collect::<Result<_, _>>()?;
         Ok(Endpoints {
             members,

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 use tonic::Code;
 
-use super::connection::{Address, Connection, Requests, Responses, Rpc};
+use super::connection::{Address, Connection, EtcdDialer, Requests, Responses, Rpc};
 use super::endpoints::EtcdTls;
 use super::failure::CallError;
 use crate::backend::BackendError;
@@ -25,13 +25,18 @@ pub(super) struct Member {
     address: Address,
     /// None only for http URLs.
     tls: ArcSwapOption<TlsConnector>,
+    dialer: Option<Arc<dyn EtcdDialer>>,
     connections: PerRuntime<Connection>,
     /// Held by who connects; the others wait for that one.
     connecting: PerRuntime<Arc<tokio::sync::Mutex<()>>>,
 }
 
 impl Member {
-    pub(super) fn new(url: &str, tls: Option<&EtcdTls>) -> Result<Self, BackendError> {
+    pub(super) fn new(
+        url: &str,
+        tls: Option<&EtcdTls>,
+        dialer: Option<Arc<dyn EtcdDialer>>,
+    ) -> Result<Self, BackendError> {
         let address = address(url)?;
         let tls = match (address.scheme == Scheme::HTTPS, tls) {
             (true, Some(tls)) => Some(Arc::new(connector(tls)?)),
@@ -42,6 +47,7 @@ impl Member {
             url: url.to_owned(),
             address,
             tls: ArcSwapOption::from(tls),
+            dialer,
             connections: PerRuntime::default(),
             connecting: PerRuntime::default(),
         })
@@ -74,7 +80,7 @@ impl Member {
             return Ok(open);
         }
         let tls = self.tls.load_full().map(|tls| TlsConnector::clone(&tls));
-        let fresh = Connection::open(&self.address, tls).await?;
+        let fresh = Connection::open(&self.address, tls, self.dialer.as_deref()).await?;
         self.connections.set(fresh.clone());
         fresh.ready().await
     }
