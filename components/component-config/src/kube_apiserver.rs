@@ -348,6 +348,11 @@ impl ApiServerFlags {
         feature_gates::is_on(&self.feature_gates, name, self.version.emulated)
     }
 
+    /// How long events live; `None` is for ever.
+    pub fn event_life(&self) -> Option<Duration> {
+        (!self.event_ttl.is_zero()).then_some(self.event_ttl)
+    }
+
     /// Whether what depends on the version fits it; the errors are upstream's.
     fn check_versions(&self) -> Result<(), String> {
         if !self.version.is_emulation() {

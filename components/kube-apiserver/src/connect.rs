@@ -7,6 +7,7 @@ pub mod container;
 pub mod destination;
 pub mod egress;
 mod html;
+pub mod listening;
 pub mod options;
 pub mod proxies;
 pub mod proxy;
@@ -22,6 +23,7 @@ use crate::verbs::target::Target;
 use apimachinery::ApiError;
 use apimachinery::managed_fields::Compact;
 use hyper::upgrade::OnUpgrade;
+use listening::Listener;
 
 /// Answers a connect request.
 pub async fn handle(
@@ -39,7 +41,7 @@ pub async fn handle(
         admission::pass(server, &attributes, &mut options).await?;
     }
     match target.subresource.as_str() {
-        "log" => container::log(server, request, target).await,
+        "log" => container::log(server, request, target, Listener::of(request, upgrade)).await,
         "exec" | "attach" => stream::remote_command(server, request, target, upgrade).await,
         "portforward" => stream::port_forward(server, request, target, upgrade).await,
         _ => proxy::handle(server, request, target, upgrade).await,

@@ -44,7 +44,7 @@ pub async fn warn(server: &Server, reporter: Reporter, about: &Value, reason: &s
             track(server, &mut event, now);
             Ok::<Change, StorageError>(Change::Write {
                 json: event.to_string().into_bytes().into(),
-                ttl: Some(server.flags.event_ttl),
+                ttl: server.flags.event_life(),
             })
         }
     };

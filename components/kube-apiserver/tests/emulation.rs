@@ -433,3 +433,30 @@ async fn what_is_stored_can_be_read_by_the_oldest_server() {
         assert_eq!(stored(key).await, version);
     }
 }
+
+#[tokio::test]
+async fn the_latest_pod_security_standards_are_those_of_the_emulated_version() {
+    let probed = json!({"name": "c", "image": "i",
+        "livenessProbe": {"tcpSocket": {"port": 1, "host": "10.0.0.1"}}});
+    let unmasked = json!({"name": "c", "image": "i", "securityContext": {"procMount": "Unmasked"}});
+    // Probes of other hosts are refused since v1.34, and whoever has no user of the host may see all of /proc since v1.35.
+    for (flags, probes, unmasks) in [(&[][..], 403, 200), (&["--emulated-version=1.33"], 200, 403)] {
+        let bench = Bench::start(flags).await;
+        let namespace = json!({"metadata": {"name": "n",
+            "labels": {"pod-security.kubernetes.io/enforce": "baseline"}}});
+        let account = json!({"metadata": {"name": "default"}});
+        for (path, object) in [
+            ("/api/v1/namespaces", &namespace),
+            ("/api/v1/namespaces/n/serviceaccounts", &account),
+        ] {
+            let (code, made) = bench.post(path, object).await;
+            assert_eq!(code, 200, "{made}");
+        }
+        for (name, container, expected) in [("probed", &probed, probes), ("unmasked", &unmasked, unmasks)] {
+            let pod = json!({"metadata": {"name": name},
+                "spec": {"hostUsers": false, "containers": [container]}});
+            let (code, said) = bench.post("/api/v1/namespaces/n/pods", &pod).await;
+            assert_eq!(code, expected, "{flags:?} {name}: {said}");
+        }
+    }
+}

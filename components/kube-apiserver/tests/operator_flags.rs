@@ -469,3 +469,20 @@ async fn fields_of_features_that_are_off_go_and_rules_follow_the_gates() {
     let made = parsed(code(&client, get(&format!("{scalers}/u"))).await);
     assert_eq!(tolerance(&made), Value::Null);
 }
+
+#[tokio::test]
+async fn events_live_for_ever_when_no_time_is_set_for_them() {
+    for (flag, expire) in [("--event-ttl=0", false), ("--event-ttl=1h", true)] {
+        let etcd = Etcd::start().await.unwrap();
+        let server = ApiServer::start(Path::new(BINARY), &etcd, &[flag]).await.unwrap();
+        let client = server.admin().await.unwrap();
+        let event = json!({"metadata": {"name": "e"}, "involvedObject": {"namespace": "default"}});
+        let (made, said) = code(&client, post("/api/v1/namespaces/default/events", &event)).await;
+        assert_eq!(made, 200, "{said}");
+        let mut store = etcd_client::Client::connect(etcd.endpoints(), None)
+            .await
+            .unwrap();
+        let found = store.get("/registry/events/default/e", None).await.unwrap();
+        assert_eq!(found.kvs()[0].lease() != 0, expire, "{flag}");
+    }
+}

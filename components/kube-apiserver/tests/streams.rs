@@ -79,16 +79,26 @@ impl Cluster {
 
     /// As kubectl opens a WebSocket.
     async fn websocket(&self, path: &str, protocols: &str) -> Result<Socket, Response<Option<Vec<u8>>>> {
+        let path = format!("{POD}/{path}");
+        self.opened(&path, &[("sec-websocket-protocol", protocols)]).await
+    }
+
+    async fn opened(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Socket, Response<Option<Vec<u8>>>> {
         let stream = self.target.connect(b"http/1.1").await;
-        let request = Request::get(format!("wss://k{POD}/{path}"))
+        let mut request = Request::get(format!("wss://k{path}"))
             .header("host", "k")
             .header("connection", "Upgrade")
             .header("upgrade", "websocket")
             .header("sec-websocket-version", "13")
-            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
-            .header("sec-websocket-protocol", protocols)
-            .body(())
-            .unwrap();
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).unwrap();
         match tokio_tungstenite::client_async(request, stream).await {
             Ok((stream, answer)) => Ok(Socket {
                 stream,
@@ -491,5 +501,112 @@ async fn what_a_pod_lacks_is_told_before_what_the_request_does() {
         assert_eq!(answer.status, code, "{path}: {}", answer.text());
         let message = answer.json()["message"].as_str().unwrap_or("").to_owned();
         assert_eq!(message, said, "{path}");
+    }
+}
+
+/// What the server says until it closes, and whether each message was text.
+async fn heard(mut socket: Socket) -> Vec<(bool, Vec<u8>)> {
+    let mut heard = Vec::new();
+    loop {
+        let next = tokio::time::timeout(PATIENCE, socket.stream.next()).await;
+        match next.unwrap() {
+            Some(Ok(Message::Binary(bytes))) => heard.push((false, bytes.to_vec())),
+            Some(Ok(Message::Text(text))) => heard.push((true, text.as_bytes().to_vec())),
+            Some(Ok(Message::Close(frame))) => {
+                assert_eq!(frame.map(|frame| u16::from(frame.code)), Some(1000));
+                return heard;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn logs_are_told_over_a_websocket() {
+    let cluster = Cluster::start(&[], &[]).await;
+    for (protocols, chosen, is_text, written) in [
+        ("binary.k8s.io", "binary.k8s.io", false, "alive\n"),
+        (
+            "x, base64.binary.k8s.io",
+            "base64.binary.k8s.io",
+            true,
+            "YWxpdmUK",
+        ),
+        ("", "", false, "alive\n"),
+    ] {
+        let headers = [("sec-websocket-protocol", protocols)];
+        let headers = if protocols.is_empty() { &[][..] } else { &headers };
+        let kubelet = async {
+            let (head, mut stream) = cluster.kubelet.asked().await;
+            assert!(head.starts_with("GET /containerLogs/default/p/c?"), "{head}");
+            assert!(!head.contains("websocket"), "{head}");
+            let log = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nalive\n";
+            stream.write_all(log.as_bytes()).await.unwrap();
+        };
+        let path = format!("{POD}/log?container=c&tailLines=1");
+        let (socket, ()) = tokio::join!(cluster.opened(&path, headers), kubelet);
+        let socket = socket.unwrap();
+        let named = socket.headers.get("sec-websocket-protocol");
+        assert_eq!(named.map_or("", |name| name.to_str().unwrap()), chosen);
+        // The first says that the connection is made.
+        let expected = [(is_text, Vec::new()), (is_text, written.as_bytes().to_vec())];
+        assert_eq!(heard(socket).await, expected, "{protocols}");
+    }
+    // What is wrong is told before the protocol changes.
+    let refused = cluster.websocket("log?container=other", "binary.k8s.io").await;
+    assert_eq!(refused.unwrap_err().status(), 400);
+}
+
+#[tokio::test]
+async fn watches_are_told_over_a_websocket() {
+    let cluster = Cluster::start(&[], &[]).await;
+    let path = "/api/v1/namespaces/default/pods?watch=1&timeoutSeconds=1";
+    let page = ("origin", "https://ui.example");
+    let socket = cluster.opened(path, &[page]).await.unwrap();
+    let events = heard(socket).await;
+    let [(true, event)] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    let event: Value = serde_json::from_slice(event).unwrap();
+    assert_eq!(
+        (&event["type"], &event["object"]["metadata"]["name"]),
+        (&json!("ADDED"), &json!("p"))
+    );
+
+    // One message for each event, however many there are at once, and none says its own length.
+    let accept = ("accept", "application/vnd.kubernetes.protobuf");
+    let path = "/api/v1/namespaces?watch=1&timeoutSeconds=1";
+    let socket = cluster.opened(path, &[page, accept]).await.unwrap();
+    let events = heard(socket).await;
+    assert!(events.len() >= 4, "{events:?}");
+    for (is_text, event) in &events {
+        assert!(!is_text && event.starts_with(b"\x0a\x05ADDED\x12"), "{event:?}");
+    }
+
+    // What is too old to be told is an event, too.
+    let path = "/api/v1/namespaces?watch=1&resourceVersion=1";
+    let protocol = ("sec-websocket-protocol", "base64.binary.k8s.io");
+    let socket = cluster.opened(path, &[page, protocol]).await.unwrap();
+    assert_eq!(socket.headers["sec-websocket-protocol"], "base64.binary.k8s.io");
+    let events = heard(socket).await;
+    let error: Value = serde_json::from_slice(&events[0].1).unwrap();
+    assert_eq!(
+        (&error["type"], &error["object"]["code"]),
+        (&json!("ERROR"), &json!(410))
+    );
+
+    // A client that leaves ends its watch.
+    let mut socket = cluster.opened("/api/v1/nodes?watch=1", &[page]).await.unwrap();
+    socket.stream.close(None).await.unwrap();
+    while let Some(Ok(message)) = socket.stream.next().await {
+        assert!(message.is_text() || message.is_close(), "{message:?}");
+    }
+    for (headers, code) in [
+        (&[][..], 403),
+        (&[("origin", "null")], 403),
+        (&[page, ("sec-websocket-protocol", "a, b")], 400),
+    ] {
+        let refused = cluster.opened("/api/v1/nodes?watch=1", headers).await;
+        assert_eq!(refused.unwrap_err().status(), code, "{headers:?}");
     }
 }

@@ -95,7 +95,8 @@ pub async fn admit(
         attributes.request.annotate(format!("{PREFIX}error"), why);
         metrics.failed(attributes, false);
     }
-    judge(metrics, attributes, &policy, is_pod, pod)
+    let emulated = server.flags.version.emulated.minor;
+    judge(metrics, attributes, &policy, emulated, is_pod, pod)
 }
 
 /// Whether nothing is asked: of what makes pods nothing is enforced.
@@ -121,13 +122,14 @@ fn judge(
     metrics: &PodSecurityMetrics,
     attributes: &Attributes<'_>,
     policy: &Policy,
+    emulated: u32,
     enforce: bool,
     pod: &Value,
 ) -> Result<(), ApiError> {
     let (spec, annotations) = (&pod["spec"], meta::annotations(pod));
     let request = attributes.request;
     let found = |level: &configuration::LevelVersion| {
-        let found = violations(level.level, level.minor(), spec, annotations);
+        let found = violations(level.level, level.known_minor(emulated), spec, annotations);
         (!found.is_empty()).then(|| format!("PodSecurity \"{level}\": {}", told(&found)))
     };
     let mut refused = None;

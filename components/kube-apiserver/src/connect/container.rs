@@ -1,6 +1,7 @@
 //! The pod and the container that are meant, where they are, and pods/log, which the kubelet of the pod's node gives.
 
 use super::destination::{Kubelet, kubelet};
+use super::listening::{Listener, unwanted};
 use super::relay::{self, Outgoing};
 use crate::request::ApiRequest;
 use crate::request_info::Query;
@@ -10,11 +11,14 @@ use crate::stores;
 use crate::verbs::target::Target;
 use apimachinery::field::{Error, Path};
 use apimachinery::{ApiError, GroupVersionKind, Reason};
-use bytes::BufMut;
+use bytes::{Buf, BufMut, Bytes};
+use futures::{StreamExt, stream};
 use http::{HeaderMap, Method, StatusCode};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, BodyStream};
 use serde_json::{Value, json};
 use storage::RequestedRevision;
+use streams::listening::Form;
+use streams::messages;
 
 /// Longest error text that is read from a kubelet, bytes.
 const ERROR_LIMIT: usize = 4096;
@@ -99,7 +103,15 @@ pub(super) fn encode(pairs: &[(String, String)]) -> String {
     format!("?{}", out.finish())
 }
 
-pub async fn log(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
+/// Sub-protocols in which logs are sent: as bytes, or for clients that take text only.
+const PROTOCOLS: [&str; 2] = ["binary.k8s.io", "base64.binary.k8s.io"];
+
+pub async fn log(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    listener: Option<Listener>,
+) -> Result<Response, ApiError> {
     let query = log_query(
         &target.name,
         &request.query,
@@ -144,7 +156,30 @@ pub async fn log(server: &Server, request: &ApiRequest, target: &Target) -> Resu
         return Err(kubelet_error(answer, target).await);
     }
     let (_, body) = answer.into_parts();
-    Ok(crate::answer::with_body(StatusCode::OK, "text/plain", body))
+    Ok(match listener {
+        Some(listener) => listened(listener, request, body),
+        None => crate::answer::with_body(StatusCode::OK, "text/plain", body),
+    })
+}
+
+/// The log as messages, of which the first says nothing but that the connection is made.
+fn listened(listener: Listener, request: &ApiRequest, log: Body) -> Response {
+    let Some(form) = messages::Form::chosen(&request.headers, &PROTOCOLS) else {
+        return unwanted(StatusCode::FORBIDDEN);
+    };
+    let parts = BodyStream::new(log).filter_map(async |frame| match frame {
+        Ok(frame) => {
+            let mut data = frame.into_data().ok()?;
+            Some(data.copy_to_bytes(data.remaining()))
+        }
+        Err(error) => {
+            tracing::debug!(%error, "a log ended early");
+            None
+        }
+    });
+    let said = stream::once(std::future::ready(Bytes::new())).chain(parts);
+    let in_messages = if form.is_text { Form::Base64 } else { Form::Bytes };
+    listener.answer(request, form.name, in_messages, said)
 }
 
 /// What a kubelet says of an error, without the white space around it.

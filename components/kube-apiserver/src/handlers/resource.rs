@@ -2,6 +2,7 @@
 
 use super::paths::not_found;
 use crate::connect;
+use crate::connect::listening::Listener;
 use crate::request::ApiRequest;
 use crate::reviews;
 use crate::server::Server;
@@ -116,7 +117,7 @@ fn handler<'a>(
             get::get(server, request, target).boxed()
         }
         ("list", "") => list::list(server, request, target).boxed(),
-        ("watch", "") => watch::watch(server, request, target).boxed(),
+        ("watch", "") => watch::watch(server, request, target, Listener::of(request, upgrade)).boxed(),
         ("create", "") => create::create(server, request, target).boxed(),
         ("update", "" | "status" | "finalize" | "approval" | "ephemeralcontainers" | "resize") => {
             update::update(server, request, target).boxed()

@@ -1,11 +1,13 @@
 //! watch: a stream of frames.
 
 mod end;
+mod listened;
 
 use super::list::{TIMEOUT, whole_number};
 use super::options::refuse;
 use super::target::Target;
 use crate::answer;
+use crate::connect::listening::Listener;
 use crate::definitions::conversion;
 use crate::kinds;
 use crate::media::{self, Answer, Encoding, Shape};
@@ -34,6 +36,7 @@ pub async fn watch(
     server: &Arc<Server>,
     request: &Arc<ApiRequest>,
     target: &Target,
+    listener: Option<Listener>,
 ) -> Result<Response, ApiError> {
     let begun = Instant::now();
     let accepted = media::negotiate(request, &target.row, Answer::Watch)?;
@@ -83,18 +86,17 @@ pub async fn watch(
         // A revision that is gone is reported inside the stream, where reflectors look for it.
         Err(error @ storage::StorageError::Expired { .. }) => {
             let frame = frame_of("ERROR", &target.error(error).to_status(), accepted.encoding);
-            return Ok(answer::with_body(
-                StatusCode::OK,
-                content_type,
-                Body::bytes(frame),
-            ));
+            return Ok(match listener {
+                Some(listener) => listened::once(listener, request, accepted.encoding, frame),
+                None => answer::with_body(StatusCode::OK, content_type, Body::bytes(frame)),
+            });
         }
         Err(error) => return Err(target.error(error)),
     };
     let Some(watcher) = watcher else {
         return Err(ApiError::internal("the watch could not be started"));
     };
-    let stream = Frames {
+    let frames = Frames {
         watcher,
         server: Arc::clone(server),
         request: Arc::clone(request),
@@ -106,7 +108,10 @@ pub async fn watch(
         late,
         asked: (send_initial_events == Some(true)).then_some(begun),
     };
-    let stream = futures::stream::unfold(Some(stream), |state| async move {
+    if let Some(listener) = listener {
+        return Ok(listened::answer(listener, request, frames));
+    }
+    let stream = futures::stream::unfold(Some(frames), |state| async move {
         let mut frames = state?;
         let (frame, more) = frames.next().await?;
         Some((Ok(frame), more.then_some(frames)))
@@ -218,9 +223,9 @@ impl Frames {
         self.watcher.poll_next(context).map(Some)
     }
 
-    /// The next bytes, and whether more may follow. `None` at the end.
-    async fn next(&mut self) -> Option<(Bytes, bool)> {
-        let (first, more) = loop {
+    /// The next frame, and whether more may follow. `None` at the end.
+    async fn single(&mut self) -> Option<(Bytes, bool)> {
+        loop {
             let mut item = std::future::poll_fn(|context| self.poll_item(context)).await?;
             let converts = conversion::by_webhook(&self.target.row);
             if let (true, WatchItem::Event(event)) = (converts, &mut item) {
@@ -237,13 +242,17 @@ impl Frames {
                     let _ = conversion::ensure(&self.server, &self.target.row, objects).await;
                 }
             }
-            let (first, more) = self.frame(item)?;
-            if !more || converts {
-                return Some((first, more));
-            }
-            break (first, more);
-        };
-        debug_assert!(more);
+            return self.frame(item);
+        }
+    }
+
+    /// The next bytes, and whether more may follow. `None` at the end.
+    async fn next(&mut self) -> Option<(Bytes, bool)> {
+        let (first, more) = self.single().await?;
+        // What a webhook converts is waited for one by one.
+        if !more || conversion::by_webhook(&self.target.row) {
+            return Some((first, more));
+        }
         // What is there already goes out in the same write.
         let mut batch: Option<Vec<u8>> = None;
         loop {

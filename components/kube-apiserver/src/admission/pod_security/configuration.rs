@@ -42,6 +42,11 @@ impl LevelVersion {
             .and_then(|minor| minor.parse().ok())
             .unwrap_or(u32::MAX)
     }
+
+    /// The same where nothing newer than the `emulated` minor version is known.
+    pub fn known_minor(&self, emulated: u32) -> u32 {
+        self.minor().min(emulated)
+    }
 }
 
 /// What holds for namespaces that say nothing themselves, and for whom nothing holds.

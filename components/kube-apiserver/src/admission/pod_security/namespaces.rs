@@ -59,7 +59,8 @@ pub fn admit(
     let pods = server.stores.cached_list("", "pods", Some(name));
     let pods = pods.iter().map(AsRef::as_ref);
     let until = Instant::now() + LONGEST;
-    for warning in existing(name, &policy.enforce, pods, configuration, || {
+    let emulated = server.flags.version.emulated.minor;
+    for warning in existing(name, (&policy.enforce, emulated), pods, configuration, || {
         Instant::now() >= until
     }) {
         attributes.request.warn(warning);
@@ -118,7 +119,7 @@ fn by_interest<'a>(
 /// Warnings about pods that are there already; those with the same reasons together. `over` says that time is up.
 fn existing<'a>(
     namespace: &str,
-    level: &LevelVersion,
+    (level, emulated): (&LevelVersion, u32),
     pods: impl Iterator<Item = &'a Value>,
     configuration: &PodSecurityConfiguration,
     over: impl Fn() -> bool,
@@ -127,7 +128,12 @@ fn existing<'a>(
     let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let mut checked = 0;
     for pod in pods.iter().take(MOST_PODS) {
-        let found = violations(level.level, level.minor(), &pod["spec"], meta::annotations(pod));
+        let found = violations(
+            level.level,
+            level.known_minor(emulated),
+            &pod["spec"],
+            meta::annotations(pod),
+        );
         if !found.is_empty() {
             let reasons: Vec<&str> = found.iter().map(|violation| violation.reason).collect();
             by_reason
@@ -192,7 +198,7 @@ mod tests {
             runtime_classes: vec!["kata".to_owned()],
             ..PodSecurityConfiguration::default()
         };
-        let warnings = |over| existing("n", &baseline(), pods.iter(), &configuration, || over);
+        let warnings = |over| existing("n", (&baseline(), u32::MAX), pods.iter(), &configuration, || over);
         let head =
             "existing pods in namespace \"n\" violate the new PodSecurity enforce level \"baseline:latest\"";
         assert_eq!(warnings(false), [head, "a (and 2 other pods): host namespaces"]);

@@ -12,7 +12,8 @@ use storage::{Json, ObjectRef, StorageError};
 
 /// How long objects of this kind live by themselves.
 pub(super) fn time_to_live(server: &Server, row: &Resource) -> Option<Duration> {
-    (row.gvk.kind == "Event" && row.custom.is_none()).then_some(server.flags.event_ttl)
+    let is_event = row.gvk.kind == "Event" && row.custom.is_none();
+    server.flags.event_life().filter(|_| is_event)
 }
 
 /// The object as it is stored. One that is stored in the row's version isn't copied: its resourceVersion only stands
