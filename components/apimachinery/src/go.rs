@@ -37,17 +37,76 @@ fn number_text(number: &Number) -> String {
 
 /// As few digits as tell the number from others, as `strconv.FormatFloat` gives them in the format `g`.
 fn float_text(float: f64) -> String {
-    let text = format!("{float:e}");
-    let Some((digits, exponent)) = text.split_once('e') else {
-        return text;
-    };
-    match exponent.parse::<i32>() {
-        Ok(-4..6) | Err(_) => float.to_string(),
-        Ok(exponent) => format!(
-            "{digits}e{}{:02}",
-            if exponent < 0 { '-' } else { '+' },
-            exponent.abs()
-        ),
+    match Decimal::shortest(float) {
+        None => float.to_string(),
+        Some(decimal) if (-4..6).contains(&decimal.exponent) => decimal.plain(),
+        Some(decimal) => decimal.scientific(2),
+    }
+}
+
+/// `-d.ddd` times a power of ten.
+struct Decimal {
+    is_negative: bool,
+    /// Without zeros at either end, but for the one of zero.
+    digits: String,
+    exponent: i32,
+}
+
+impl Decimal {
+    /// As few digits as tell the number from others. Where two have as few and are as near, the even one, as in Go; the
+    /// standard library here takes the larger. `None` for what is no number.
+    fn shortest(float: f64) -> Option<Self> {
+        let text = Number::from_f64(float)?.to_string();
+        let (is_negative, text) = match text.strip_prefix('-') {
+            Some(text) => (true, text),
+            None => (false, text.as_str()),
+        };
+        let (mantissa, power) = text.split_once('e').unwrap_or((text, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let all = format!("{whole}{fraction}");
+        let significant = all.trim_start_matches('0');
+        if significant.is_empty() {
+            let (digits, exponent) = ("0".to_owned(), 0);
+            return Some(Self {
+                is_negative,
+                digits,
+                exponent,
+            });
+        }
+        let point = i32::try_from(whole.len()).ok()? - i32::try_from(all.len() - significant.len()).ok()?;
+        Some(Self {
+            is_negative,
+            digits: significant.trim_end_matches('0').to_owned(),
+            exponent: point - 1 + power.parse::<i32>().ok()?,
+        })
+    }
+
+    fn sign(&self) -> &'static str {
+        if self.is_negative { "-" } else { "" }
+    }
+
+    fn plain(&self) -> String {
+        let (sign, digits) = (self.sign(), self.digits.as_str());
+        let Ok(last) = usize::try_from(self.exponent) else {
+            let zeros = self.exponent.unsigned_abs() as usize - 1;
+            return format!("{sign}0.{}{digits}", "0".repeat(zeros));
+        };
+        match digits.split_at_checked(last + 1) {
+            Some((whole, fraction)) if !fraction.is_empty() => format!("{sign}{whole}.{fraction}"),
+            _ => format!("{sign}{digits:0<width$}", width = last + 1),
+        }
+    }
+
+    /// With at least so many digits of the exponent.
+    fn scientific(&self, least: usize) -> String {
+        let (first, rest) = self.digits.split_at(1);
+        let point = if rest.is_empty() { "" } else { "." };
+        let direction = if self.exponent < 0 { '-' } else { '+' };
+        let exponent = self.exponent.unsigned_abs();
+        format!(
+            "{}{first}{point}{rest}e{direction}{exponent:0least$}",
+            self.sign()
+        )
     }
 }
 
@@ -129,14 +188,10 @@ pub(crate) fn json_number(number: &Number) -> String {
 }
 
 fn json_float(float: f64) -> String {
-    if float == 0.0 || (1e-6..1e21).contains(&float.abs()) {
-        return float.to_string();
-    }
-    let text = format!("{float:e}");
-    if text.contains("e-") {
-        text
-    } else {
-        text.replace('e', "e+")
+    match Decimal::shortest(float) {
+        None => float.to_string(),
+        Some(decimal) if (-6..21).contains(&decimal.exponent) => decimal.plain(),
+        Some(decimal) => decimal.scientific(1),
     }
 }
 
@@ -160,10 +215,34 @@ mod tests {
             (json!(1e20), "1e+20", "100000000000000000000"),
             (json!(1e21), "1e+21", "1e+21"),
             (json!(-1.5e300), "-1.5e+300", "-1.5e+300"),
+            (json!(0.0), "0", "0"),
+            (json!(1e-6), "1e-06", "0.000001"),
+            (json!(9.5e-7), "9.5e-07", "9.5e-7"),
+            (json!(100.0), "100", "100"),
+            // As near to ...13, but that is odd.
+            (
+                json!(1.000_007_629_394_531_25),
+                "1.0000076293945312",
+                "1.0000076293945312",
+            ),
             (json!(u64::MAX), "1.8446744073709552e+19", "18446744073709552000"),
         ] {
             assert_eq!(print(&number), printed);
             assert_eq!(super::json(&number), written);
+        }
+    }
+
+    proptest::proptest! {
+        /// The standard library takes other digits now and then, never more of them.
+        #[test]
+        fn digits_are_the_fewest_that_tell_the_number(float in proptest::num::f64::NORMAL) {
+            let written = json_float(float);
+            proptest::prop_assert_eq!(written.parse(), Ok(float));
+            let digits = |text: &str| {
+                let mantissa = text.split('e').next().unwrap_or(text).replace(['-', '.'], "");
+                mantissa.trim_matches('0').len()
+            };
+            proptest::prop_assert_eq!(digits(&written), digits(&format!("{float:e}")));
         }
     }
 }
