@@ -36,9 +36,10 @@ fn number_text(number: &Number) -> String {
 }
 
 /// As few digits as tell the number from others, as `strconv.FormatFloat` gives them in the format `g`.
-fn float_text(float: f64) -> String {
+pub fn float_text(float: f64) -> String {
     match Decimal::shortest(float) {
-        None => float.to_string(),
+        None if float.is_nan() => "NaN".to_owned(),
+        None => format!("{}Inf", if float > 0.0 { '+' } else { '-' }),
         Some(decimal) if (-4..6).contains(&decimal.exponent) => decimal.plain(),
         Some(decimal) => decimal.scientific(2),
     }
@@ -229,6 +230,17 @@ mod tests {
         ] {
             assert_eq!(print(&number), printed);
             assert_eq!(super::json(&number), written);
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_has_a_name() {
+        for (float, expected) in [
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(float_text(float), expected);
         }
     }
 

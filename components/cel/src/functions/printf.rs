@@ -2,6 +2,7 @@
 use super::{Overload, Sig, function, no_such_overload};
 use crate::value::{Opaque, Value};
 use Sig::String;
+use apimachinery::go;
 
 /// A value as texts have it, without quotes.
 pub(crate) fn plain(value: &Value<'_>) -> std::string::String {
@@ -10,7 +11,7 @@ pub(crate) fn plain(value: &Value<'_>) -> std::string::String {
         Value::Bool(truth) => truth.to_string(),
         Value::Int(number) => number.to_string(),
         Value::Uint(number) => number.to_string(),
-        Value::Double(number) => double(*number),
+        Value::Double(number) => go::float_text(*number),
         Value::String(text) => text.as_str().to_owned(),
         Value::Bytes(bytes) => std::string::String::from_utf8_lossy(bytes).into_owned(),
         Value::Timestamp(time) => time.to_string(),
@@ -25,29 +26,6 @@ pub(crate) fn plain(value: &Value<'_>) -> std::string::String {
         Value::Opaque(Opaque::Version(version)) => version.to_string(),
         Value::Opaque(_) | Value::Lazy(_) => value.opaque_name().unwrap_or_default().to_owned(),
         Value::List(_) | Value::Map(_) | Value::Json(..) => nested(value),
-    }
-}
-
-fn double(number: f64) -> std::string::String {
-    if number.is_nan() {
-        "NaN".into()
-    } else if number.is_infinite() {
-        if number > 0.0 {
-            "+Inf".into()
-        } else {
-            "-Inf".into()
-        }
-    } else if number != 0.0 && (number.abs() < 1e-4 || number.abs() >= 1e6) {
-        let text = format!("{number:e}");
-        // Go writes at least two digits of the exponent, and its sign.
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, digits) = match exponent.strip_prefix('-') {
-            Some(digits) => ('-', digits),
-            None => ('+', exponent),
-        };
-        format!("{mantissa}e{sign}{digits:0>2}")
-    } else {
-        number.to_string()
     }
 }
 
