@@ -282,7 +282,16 @@ impl Controller {
         }
         let (due, missed) = schedule.most_recent(since, now);
         let Some(due) = due else {
-            return Ok(wake(&schedule));
+            let again = wake(&schedule);
+            if matches!(again, Requeue::No) {
+                // Upstream's words for a day that never comes.
+                let message = format!(
+                    "invalid schedule: {} : time difference between two schedules is less than 1 second",
+                    spec.schedule
+                );
+                self.event(cron, Type::Warning, "InvalidSchedule", message);
+            }
+            return Ok(again);
         };
         if missed > MANY {
             let message = format!(

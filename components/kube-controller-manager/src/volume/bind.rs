@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use apimachinery::quantity::Quantity;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
 
 use crate::owner::Meta as _;
 use crate::selector::Selector;
@@ -12,6 +13,11 @@ use crate::selector::Selector;
 pub const BOUND_BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
 pub const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
 pub const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
+
+const DEFAULT_ANNOTATIONS: [&str; 2] = [
+    "storageclass.kubernetes.io/is-default-class",
+    "storageclass.beta.kubernetes.io/is-default-class",
+];
 
 pub fn class_of_claim(claim: &PersistentVolumeClaim) -> &str {
     claim
@@ -23,6 +29,29 @@ pub fn class_of_claim(claim: &PersistentVolumeClaim) -> &str {
                 .and_then(|spec| spec.storage_class_name.as_deref())
         })
         .unwrap_or_default()
+}
+
+/// Whether the claim names a class, were it that of no name, which wants none.
+pub fn has_class(claim: &PersistentVolumeClaim) -> bool {
+    claim.annotation(CLASS_ANNOTATION).is_some()
+        || claim
+            .spec
+            .as_ref()
+            .is_some_and(|spec| spec.storage_class_name.is_some())
+}
+
+/// The class of claims that name none: of several the newest, of those as new the first by name.
+pub fn default_class(classes: &[Arc<StorageClass>]) -> Option<Arc<StorageClass>> {
+    let is_default = |class: &StorageClass| {
+        DEFAULT_ANNOTATIONS
+            .iter()
+            .any(|key| class.annotation(key) == Some("true"))
+    };
+    let made = |class: &StorageClass| class.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let defaults = classes.iter().filter(|class| is_default(class));
+    defaults
+        .min_by(|a, b| made(b).cmp(&made(a)).then_with(|| a.name().cmp(b.name())))
+        .cloned()
 }
 
 fn class_of_volume(volume: &PersistentVolume) -> &str {
@@ -160,5 +189,35 @@ mod tests {
             "other-class"
         );
         assert!(find(&volumes[2..], &claim).is_none());
+    }
+
+    #[test]
+    fn the_newest_default_class_is_that_of_claims_without() {
+        let class = |name: &str, made: &str, key: &str, value: &str| -> Arc<StorageClass> {
+            let class = json!({"provisioner": "p", "metadata": {
+                "name": name, "creationTimestamp": made, "annotations": {key: value}}});
+            Arc::new(serde_json::from_value(class).unwrap())
+        };
+        let [usual, beta] = DEFAULT_ANNOTATIONS;
+        let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
+        let classes = [
+            class("old", early, usual, "true"),
+            class("b", late, usual, "true"),
+            class("a", late, beta, "true"),
+            class("0", late, usual, "false"),
+        ];
+        assert_eq!(default_class(&classes).unwrap().name(), "a");
+        assert_eq!(default_class(&classes[..1]).unwrap().name(), "old");
+        assert!(default_class(&classes[3..]).is_none());
+    }
+
+    #[test]
+    fn a_class_may_be_named_to_want_none() {
+        let claim =
+            |value: serde_json::Value| -> PersistentVolumeClaim { serde_json::from_value(value).unwrap() };
+        assert!(!has_class(&claim(json!({"spec": {}}))));
+        assert!(has_class(&claim(json!({"spec": {"storageClassName": ""}}))));
+        let annotated = json!({"metadata": {"annotations": {CLASS_ANNOTATION: ""}}});
+        assert!(has_class(&claim(annotated)));
     }
 }

@@ -54,6 +54,8 @@ impl Binder {
                     .filter(|volume| !late || bind::is_reserved_for(volume, &claim))
                 {
                     Some(volume) => self.bind(&volume, &claim).await,
+                    // The change brings it here again.
+                    None if self.set_default_class(&claim).await? => Ok(Requeue::No),
                     None => self.explain(&claim, late).await,
                 }
             }
@@ -149,6 +151,22 @@ impl Binder {
         let class = self.classes.get("", bind::class_of_claim(claim));
         let mode = class.and_then(|class| class.volume_binding_mode.clone());
         mode.as_deref() == Some("WaitForFirstConsumer") && claim.annotation(SELECTED_NODE).is_none()
+    }
+
+    /// A claim that was made when there was no default class gets the one that there is now.
+    async fn set_default_class(&self, claim: &PersistentVolumeClaim) -> Result<bool> {
+        if bind::has_class(claim) {
+            return Ok(false);
+        }
+        let Some(class) = bind::default_class(&self.classes.list()) else {
+            return Ok(false);
+        };
+        let mut updated = claim.clone();
+        updated.spec.get_or_insert_default().storage_class_name = Some(class.name().to_owned());
+        let api = self.claims_api(claim.namespace());
+        api.replace(claim.name(), &PostParams::default(), &updated)
+            .await?;
+        Ok(true)
     }
 
     /// Says why a claim stays pending, and asks its class's provisioner for a volume.

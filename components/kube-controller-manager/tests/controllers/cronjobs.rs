@@ -88,3 +88,20 @@ async fn a_started_job_is_listed_and_says_when_it_was_due() {
         .unwrap();
     assert_eq!(unexpected["items"], json!([]));
 }
+
+#[tokio::test]
+async fn a_day_that_never_comes_is_told() {
+    let cluster = Cluster::start("cronjob").await;
+    let cron =
+        json!({"metadata": {"name": "c"}, "spec": {"schedule": "59 23 31 2 *", "jobTemplate": template()}});
+    cluster.create(CRONS, &cron).await;
+    let events = "/api/v1/namespaces/default/events?fieldSelector=reason=InvalidSchedule";
+    cluster
+        .until(events, "is told", |list| {
+            list.is_some_and(|list| {
+                list["items"][0]["message"]
+                    == "invalid schedule: 59 23 31 2 * : time difference between two schedules is less than 1 second"
+            })
+        })
+        .await;
+}
