@@ -87,7 +87,7 @@ fn is_printable(byte: &u8) -> bool {
 fn basic_plane(bytes: &[u8]) -> Option<String> {
     let bytes = bytes
         .strip_suffix(&[0, 0])
-        .filter(|_| bytes.len() % 2 == 0)
+        .filter(|_| bytes.len().is_multiple_of(2))
         .unwrap_or(bytes);
     let (pairs, []) = bytes.as_chunks::<2>() else {
         return None;

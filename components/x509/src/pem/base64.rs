@@ -9,7 +9,7 @@ pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
         .filter(|byte| !matches!(byte, b'\n' | b'\r' | b' ' | b'\t'))
         .collect();
     let padding = digits.iter().rev().take_while(|digit| **digit == b'=').count();
-    if digits.len() % 4 != 0 || padding > 2 {
+    if !digits.len().is_multiple_of(4) || padding > 2 {
         return None;
     }
     let mut bytes = Vec::with_capacity(digits.len() / 4 * 3);
