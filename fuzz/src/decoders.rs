@@ -381,7 +381,7 @@ pub fn certificates(input: &[u8]) {
         STANDARD.encode(input)
     );
     let request = json!({ "spec": { "request": STANDARD.encode(pem), "signerName": "example.com/a" } });
-    let _ = admission::certificates::requested_common_name(&request);
+    let _ = admission::certificates::requested(&request);
     let row = ROWS
         .iter()
         .find(|row| row.gvk.kind == "CertificateSigningRequest");

@@ -18,15 +18,15 @@ pub struct RequestTerms {
 }
 
 impl CertificateAuthority {
-    /// Signs a PEM PKCS #10 request: subject, names and key are the request's, all else is `terms`.
+    /// Signs a PKCS #10 request in DER: subject, names and key are the request's, all else is `terms`.
     /// The lifetime never exceeds the authority's own. Returns the PEM certificate.
     pub fn sign_request(
         &self,
-        request: &str,
+        request: &[u8],
         terms: &RequestTerms,
         now: SystemTime,
     ) -> Result<String, PkiError> {
-        let mut request = CertificateSigningRequestParams::from_pem(request)
+        let mut request = CertificateSigningRequestParams::from_der(&request.into())
             .map_err(PkiError::during("read a certificate signing request"))?;
         let params = &mut request.params;
         params.is_ca = IsCa::ExplicitNoCa;

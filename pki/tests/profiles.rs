@@ -226,7 +226,8 @@ fn signing_requests_get_the_signers_terms() {
     params
         .distinguished_name
         .push(rcgen::DnType::OrganizationName, "system:nodes");
-    let csr = params.serialize_request(&pair).unwrap().pem().unwrap();
+    let request = params.serialize_request(&pair).unwrap();
+    let csr = request.der().as_ref();
     let terms = RequestTerms {
         client: true,
         server: false,
@@ -234,7 +235,7 @@ fn signing_requests_get_the_signers_terms() {
         key_encipherment: false,
         lifetime: Duration::from_secs(3600),
     };
-    let found = inspect(&authority.sign_request(&csr, &terms, now()).unwrap()).unwrap();
+    let found = inspect(&authority.sign_request(csr, &terms, now()).unwrap()).unwrap();
     assert_eq!(found.common_name, "system:node:node-1");
     assert_eq!(found.organizations, ["system:nodes"]);
     assert!(found.client && !found.server && !found.authority);
@@ -243,12 +244,12 @@ fn signing_requests_get_the_signers_terms() {
         lifetime: Duration::from_secs(u32::MAX.into()),
         ..terms
     };
-    let capped = inspect(&authority.sign_request(&csr, &forever, now()).unwrap()).unwrap();
+    let capped = inspect(&authority.sign_request(csr, &forever, now()).unwrap()).unwrap();
     assert_eq!(
         capped.not_after,
         inspect(authority.certificate()).unwrap().not_after
     );
-    assert!(authority.sign_request("nonsense", &forever, now()).is_err());
+    assert!(authority.sign_request(b"nonsense", &forever, now()).is_err());
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Field ownership of a kind: managedFields on writes, and server-side apply.
-use crate::custom::Version;
+use crate::custom::{Scale, Version};
 use crate::{Resource, defaults, strategy};
 use apimachinery::decode::{self, Unchanged};
 use apimachinery::fieldset::FieldSet;
-use apimachinery::managed_fields::{Compact, FieldManager, Kind, OnlyVersion, Versions, Writer};
+use apimachinery::managed_fields::{Compact, FieldManager, Kind, OnlyVersion, Part, Versions, Writer};
 use apimachinery::{ApiError, GroupVersionKind, Reason, meta};
 use serde_json::Value;
 use std::sync::Arc;
@@ -23,14 +23,31 @@ pub fn track(
 
 /// Whether anybody owns the replicas that scales of the object show.
 pub fn owns_replicas(resource: &Resource, object: &Compact) -> bool {
-    object.is_owned(|api_version| {
-        let Some(definition) = &resource.custom else {
-            return Some(FieldSet::of_names(&["spec.replicas"]));
-        };
-        let (_, version) = api_version.split_once('/')?;
-        let path = definition.version(version)?.replicas.as_ref()?;
-        Some(FieldSet::of_names(&[&path.names().join(".")]))
-    })
+    object.is_owned(|api_version| replicas(resource, api_version))
+}
+
+/// The replicas that a scale shows, in a version of the object.
+fn replicas(resource: &Resource, api_version: &str) -> Option<FieldSet> {
+    let Some(definition) = &resource.custom else {
+        return Some(FieldSet::of_names(&["spec.replicas"]));
+    };
+    let (_, version) = api_version.split_once('/')?;
+    let path = definition.version(version)?.replicas.as_ref()?;
+    Some(FieldSet::of_names(&[&path.names().join(".")]))
+}
+
+/// Whether the scale of an object has replicas for upstream's field managers: none are left out, and what a custom object
+/// doesn't have is a number that stands for that.
+fn shows_replicas(resource: &Resource, object: &Value) -> bool {
+    let scale = resource
+        .custom
+        .as_ref()
+        .and_then(|definition| definition.scale.as_ref());
+    let replicas = match scale {
+        Some(scale) => Scale::number(&scale.spec_replicas, object).ok().flatten(),
+        None => object["spec"]["replicas"].as_i64().or(Some(0)),
+    };
+    replicas != Some(0)
 }
 
 /// A kind as field owners see it who write through its endpoint.
@@ -98,8 +115,19 @@ pub fn apply(
 ) -> Result<(Compact, Unchanged), ApiError> {
     check_type(resource, applied)?;
     let reset = strategy::reset_fields(resource, writer.subresource);
-    let mut new = manager(resource, &resource.gvk.api_version(), &reset, versions)
-        .apply(old, applied, writer, force)?;
+    let fields = |version: &str| replicas(resource, version);
+    let part = (writer.subresource == "scale").then(|| Part {
+        api_version: "autoscaling/v1",
+        fields: &fields,
+        is_set: old.is_some_and(|old| shows_replicas(resource, old)),
+    });
+    let mut new = manager(resource, &resource.gvk.api_version(), &reset, versions).apply_part(
+        old,
+        applied,
+        writer,
+        force,
+        part.as_ref(),
+    )?;
     let mut unchanged = old.map_or_else(Unchanged::default, |old| Unchanged::between(old, &new));
     match &resource.custom {
         Some(definition) => crate::custom::fit(definition, &mut new).map_err(ApiError::bad_request)?,

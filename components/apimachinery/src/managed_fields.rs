@@ -6,6 +6,7 @@ mod last_applied;
 mod limit;
 mod manager;
 mod object;
+mod part;
 mod prune;
 mod versions;
 
@@ -14,6 +15,7 @@ pub(crate) use compact::hold;
 pub use entry::{Entry, Managers, Operation};
 pub use manager::{FieldManager, Writer};
 pub use object::is_same_but_for_times;
+pub use part::Part;
 pub use versions::{Kind, OnlyVersion, Versions};
 
 #[cfg(test)]

@@ -1,39 +1,63 @@
 //! What the flags of all daemons have in common: pflag's spellings, and upstream flags that this
 //! implementation has no use for.
 
+mod value;
+
 use std::collections::BTreeMap;
+pub use value::{BadValue, Kind};
 
 /// How an upstream flag that a daemon does not implement is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unused {
     /// Accepted and ignored: it changes neither security nor observable behaviour.
     Harmless,
+    /// The same, but only with a value that upstream takes.
+    Typed(Kind),
     /// Refused by name: ignoring it would weaken security or change behaviour.
     Refused,
 }
 
 /// A flag that was refused, with the reason that the user is shown.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error(
-    "flag --{name} is not supported by this implementation: ignoring it would change behaviour; remove it"
-)]
-pub struct RefusedFlag {
-    pub name: String,
+pub enum RefusedFlag {
+    #[error(
+        "flag --{name} is not supported by this implementation: ignoring it would change behaviour; remove it"
+    )]
+    Unsupported { name: String },
+    #[error("flag needs an argument: --{name}")]
+    NoValue { name: String },
+    #[error("invalid argument {value:?} for \"--{name}\" flag: {reason}")]
+    BadValue {
+        name: String,
+        value: String,
+        reason: BadValue,
+    },
 }
+
+/// A flag that is ignored, with its value.
+pub type Ignored = (String, String);
 
 /// Brings a command line into the form that clap's derive types take.
 ///
 /// pflag accepts `--flag=value` and `--flag value` alike and takes a bare boolean as true; clap does the
 /// same when boolean fields have `num_args = 0..=1`, `default_missing_value = "true"` and
 /// `require_equals = true`. What is left is to drop the flags in `table` that are
-/// [`Unused::Harmless`] and to refuse the others. A dropped flag written as two words takes its value
-/// with it, unless the next word is a flag itself.
+/// [`Unused::Harmless`] or [`Unused::Typed`] and to refuse the others. A dropped flag written as two words
+/// takes its value with it, unless the next word is a flag itself.
 pub fn normalize(
     args: impl IntoIterator<Item = String>,
     table: &[(&str, Unused)],
 ) -> Result<Vec<String>, RefusedFlag> {
+    split(args, table).map(|(kept, _)| kept)
+}
+
+/// The same, with the flags of [`Unused::Typed`] that were dropped.
+pub fn split(
+    args: impl IntoIterator<Item = String>,
+    table: &[(&str, Unused)],
+) -> Result<(Vec<String>, Vec<Ignored>), RefusedFlag> {
     let table: BTreeMap<&str, Unused> = table.iter().copied().collect();
-    let mut kept = Vec::new();
+    let (mut kept, mut ignored) = (Vec::new(), Vec::new());
     let mut words = args.into_iter().peekable();
     while let Some(word) = words.next() {
         // pflag takes -x=y for short flags only; upstream's long flags always have two dashes.
@@ -41,25 +65,36 @@ pub fn normalize(
             kept.push(word);
             continue;
         };
-        let (name, inline_value) = match body.split_once('=') {
-            Some((name, _)) => (name, true),
-            None => (body, false),
+        let (name, inline) = match body.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (body, None),
         };
+        let owned = || name.to_owned();
         match table.get(name) {
             None => kept.push(word),
-            Some(Unused::Refused) => {
-                return Err(RefusedFlag {
-                    name: name.to_owned(),
-                });
-            }
+            Some(Unused::Refused) => return Err(RefusedFlag::Unsupported { name: owned() }),
             Some(Unused::Harmless) => {
-                if !inline_value && words.peek().is_some_and(|next| !next.starts_with('-')) {
+                if inline.is_none() && words.peek().is_some_and(|next| !next.starts_with('-')) {
                     words.next();
                 }
             }
+            Some(Unused::Typed(kind)) => {
+                let value = match inline.or(kind.bare()) {
+                    Some(value) => value.to_owned(),
+                    None => words
+                        .next()
+                        .ok_or_else(|| RefusedFlag::NoValue { name: owned() })?,
+                };
+                kind.check(&value).map_err(|reason| RefusedFlag::BadValue {
+                    name: owned(),
+                    value: value.clone(),
+                    reason,
+                })?;
+                ignored.push((owned(), value));
+            }
         }
     }
-    Ok(kept)
+    Ok((kept, ignored))
 }
 
 /// Parses a Go duration such as `1m30s`, `500ms` or `0`.
@@ -131,10 +166,62 @@ mod tests {
         );
         assert_eq!(
             normalize(words("x --cloud-provider=aws"), &table),
-            Err(RefusedFlag {
+            Err(RefusedFlag::Unsupported {
                 name: "cloud-provider".to_owned()
             })
         );
+    }
+
+    #[test]
+    fn flags_that_are_ignored_have_values_that_upstream_takes() {
+        let table = [
+            ("watch-cache", Unused::Typed(Kind::Bool)),
+            ("workers", Unused::Typed(Kind::Int)),
+            ("every", Unused::Typed(Kind::Duration)),
+            ("port", Unused::Typed(Kind::Uint)),
+            ("buffer", Unused::Typed(Kind::Quantity)),
+            ("cert-dir", Unused::Typed(Kind::Text)),
+        ];
+        let syntax = |name: &str, function: &str| {
+            Err(format!(
+                "invalid argument \"x\" for \"--{name}\" flag: strconv.{function}: parsing \"x\": invalid syntax"
+            ))
+        };
+        for (line, want) in [
+            ("--workers=3 --v=2", Ok("--v=2")),
+            ("--workers -3 --v=2", Ok("--v=2")),
+            ("--workers=0x10", Ok("")),
+            ("--watch-cache --v=2", Ok("--v=2")),
+            ("--watch-cache=F", Ok("")),
+            // pflag leaves the next word to others as well.
+            ("--watch-cache false", Ok("false")),
+            ("--every=1m30s", Ok("")),
+            ("--port=10255", Ok("")),
+            ("--buffer=64Ki", Ok("")),
+            ("--cert-dir=x", Ok("")),
+            ("--workers=x", syntax("workers", "ParseInt")),
+            ("--watch-cache=x", syntax("watch-cache", "ParseBool")),
+            ("--port=x", syntax("port", "ParseUint")),
+            (
+                "--every=x",
+                Err("invalid argument \"x\" for \"--every\" flag: time: invalid duration \"x\"".to_owned()),
+            ),
+            (
+                "--buffer=x",
+                Err("invalid argument \"x\" for \"--buffer\" flag: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".to_owned()),
+            ),
+            ("--workers", Err("flag needs an argument: --workers".to_owned())),
+        ] {
+            let found = normalize(words(line), &table);
+            let found = found.map(|kept| kept.join(" ")).map_err(|error| error.to_string());
+            assert_eq!(found, want.map(str::to_owned), "{line}");
+        }
+        let (_, ignored) = split(words("--watch-cache --workers 3"), &table).unwrap();
+        let ignored: Vec<_> = ignored
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(ignored, [("watch-cache", "true"), ("workers", "3")]);
     }
 
     #[test]

@@ -96,6 +96,9 @@ pub struct ApiServerFlags {
     /// What `versions` come to; [`parse`] fills it in.
     #[arg(skip)]
     pub version: EffectiveVersion,
+    /// Flags with their values that were given and do nothing here, though they would upstream; [`parse`] fills it in.
+    #[arg(skip)]
+    pub without_effect: Vec<String>,
     /// A Unix socket for what `/debug` has of the process, for everyone who may connect to it.
     #[arg(long)]
     pub debug_socket_path: Option<PathBuf>,
@@ -335,8 +338,9 @@ pub fn parse_port_range(text: &str) -> Result<PortRange, String> {
 
 /// Parses a command line after removing the upstream flags that this server has no use for.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<ApiServerFlags, ParseError> {
-    let words = crate::flags::normalize(args, UNUSED_FLAGS)?;
+    let (words, ignored) = crate::flags::split(args, UNUSED_FLAGS)?;
     let mut flags = ApiServerFlags::try_parse_from(words)?;
+    flags.without_effect = unused::without_effect(&ignored, &flags.serving.watch_cache_sizes);
     flags.version = flags.versions.effective().map_err(ParseError::Versions)?;
     flags.check_versions().map_err(ParseError::Versions)?;
     Ok(flags)
@@ -456,7 +460,10 @@ mod tests {
 
     #[test]
     fn harmless_flags_are_taken_and_refused_ones_named() {
-        assert!(parse_line(&format!("{LEAST} --profiling=false --watch-cache=true")).is_ok());
+        let flags = parse_line(&format!(
+            "{LEAST} --profiling=false --watch-cache=true --watch-cache-sizes=pods#0"
+        ));
+        assert_eq!(flags.unwrap().without_effect, ["--watch-cache-sizes=pods#0"]);
         let error = parse_line(&format!("{LEAST} --kubelet-port=10250"))
             .unwrap_err()
             .to_string();

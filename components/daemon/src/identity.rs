@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use x509::{Certificate, Roots, Usage, Verifier};
+use x509::{Certificate, Name, Roots, Usage, Verifier};
 use x509_parser::prelude::FromDer as _;
 
 /// An authenticated user.
@@ -122,21 +122,13 @@ pub fn subject(certificate: &CertificateDer<'_>) -> Result<User, IdentityError> 
     let bad = |reason: String| IdentityError::Certificate(reason);
     let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(certificate)
         .map_err(|error| bad(error.to_string()))?;
-    let text = |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| {
-        attribute
-            .as_str()
-            .map(str::to_owned)
-            .map_err(|error| bad(error.to_string()))
-    };
-    let name = parsed.subject().iter_common_name().next().map(text).transpose()?;
-    let Some(name) = name.filter(|name| !name.is_empty()) else {
+    let subject =
+        Name::read(parsed.subject().as_raw()).ok_or_else(|| bad("the subject can't be read".to_owned()))?;
+    let name = subject.common_name().to_owned();
+    if name.is_empty() {
         return Err(bad("the subject has no common name".to_owned()));
-    };
-    let groups = parsed
-        .subject()
-        .iter_organization()
-        .map(text)
-        .collect::<Result<Vec<_>, _>>()?;
+    }
+    let groups = subject.organizations().map(str::to_owned).collect();
     Ok(User {
         name,
         uid: String::new(),

@@ -294,10 +294,25 @@ async fn lists_and_watches_that_make_no_sense_are_refused() {
         .create(&PostParams::default(), &map)
         .await
         .unwrap();
+    // Reflectors look for a revision that isn't reached inside the stream.
+    let now: i64 = made.metadata.resource_version.unwrap().parse().unwrap();
+    let ahead = format!(
+        "{maps}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion={}",
+        now + 1000
+    );
+    let request = http::Request::get(ahead).body(Vec::new()).unwrap();
+    let answer = client.request_text(request).await.unwrap();
+    let event: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(event["type"], "ERROR", "{answer}");
+    assert_eq!(event["object"]["code"], 504, "{answer}");
+    assert_eq!(
+        event["object"]["details"]["causes"][0]["reason"],
+        "ResourceVersionTooLarge"
+    );
+
     let mut direct = etcd_client::Client::connect(etcd.endpoints(), None)
         .await
         .unwrap();
-    let now: i64 = made.metadata.resource_version.unwrap().parse().unwrap();
     direct
         .compact(now, None::<etcd_client::CompactionOptions>)
         .await

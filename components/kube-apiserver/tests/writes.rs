@@ -698,6 +698,77 @@ async fn scales_take_over_replicas_that_somebody_owns_and_that_they_change() {
     assert_eq!(managers(&now), ["applier"]);
 }
 
+#[tokio::test]
+async fn applied_scales_conflict_with_what_was_there_before() {
+    let cluster = start().await;
+    let deployments = "/apis/apps/v1/namespaces/default/deployments";
+    let deployment = |name: &str, replicas: Option<i64>| {
+        let mut made = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+        if let Some(replicas) = replicas {
+            made["spec"]["replicas"] = json!(replicas);
+        }
+        made
+    };
+    let scale = |name: &str, replicas: i64| json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": name}, "spec": {"replicas": replicas}});
+    let managers = |object: &Value| -> Vec<String> {
+        let owners = owners(object).into_iter();
+        owners.map(|(manager, ..)| manager).collect()
+    };
+    let conflict = |with: &str| format!("Apply failed with 1 conflict: conflict with {with}: .spec.replicas");
+
+    // Somebody applied all but the replicas, and somebody else made it whole.
+    let free = format!("{deployments}/free");
+    cluster
+        .apply(&free, "applier", deployment("free", None))
+        .await
+        .taken();
+    let made = format!("{deployments}?fieldManager=maker");
+    cluster.post(&made, deployment("owned", Some(1))).await.taken();
+    let owned = format!("{deployments}/owned");
+    for (item, name, other) in [
+        (
+            &free,
+            "free",
+            r#""before-first-apply" with subresource "scale" using autoscaling/v1"#,
+        ),
+        (&owned, "owned", r#""maker" using autoscaling/v1"#),
+    ] {
+        let path = format!("{item}/scale");
+        let told = cluster.apply(&path, "scaler", scale(name, 3)).await;
+        assert_eq!(told.code, 409, "{name}");
+        let why = told.refusal().to_string();
+        assert!(why.contains(&conflict(other)), "{why}");
+    }
+    // What is applied as it is belongs to both.
+    cluster
+        .apply(&format!("{free}/scale"), "scaler", scale("free", 1))
+        .await
+        .taken();
+    let mut found = managers(&cluster.get(&free).await.taken());
+    found.sort();
+    assert_eq!(found, ["applier", "before-first-apply", "scaler"]);
+
+    // Nothing was there if there were no replicas.
+    let none = format!("{deployments}/none");
+    cluster
+        .apply(&none, "applier", deployment("none", None))
+        .await
+        .taken();
+    cluster
+        .put(&format!("{none}/scale?fieldManager=putter"), scale("none", 0))
+        .await
+        .taken();
+    cluster
+        .apply(&format!("{none}/scale"), "scaler", scale("none", 3))
+        .await
+        .taken();
+    let mut found = managers(&cluster.get(&none).await.taken());
+    found.sort();
+    assert_eq!(found, ["applier", "scaler"]);
+}
+
 /// Answers a request for conversions; an object that is `refused` can't be had in v2.
 fn converted(review: &Value) -> Value {
     let request = &review["request"];

@@ -4,15 +4,16 @@ use crate::der;
 use crate::ecdsa;
 use crate::error::{Insecure, VerifyError};
 use crate::keys::Keys;
+use crate::scheme::{self, Family, Scheme};
 use ring::signature::{
-    RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
-    RsaParameters, UnparsedPublicKey,
+    RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
+    RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY, RsaParameters, UnparsedPublicKey,
 };
 use rustls::SignatureScheme;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring as base};
 use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
 use std::sync::LazyLock;
-use x509_parser::der_parser::asn1_rs::{FromDer as _, Oid};
+use x509_parser::der_parser::asn1_rs::FromDer as _;
 use x509_parser::public_key::RSAPublicKey;
 
 type Algorithms = &'static [&'static dyn SignatureVerificationAlgorithm];
@@ -73,6 +74,11 @@ static SHORT_SHA256: ShortRsa = ShortRsa {
     signature: alg_id::RSA_PKCS1_SHA256,
     parameters: &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
 };
+/// Only for requests.
+static SHORT_SHA1: ShortRsa = ShortRsa {
+    signature: scheme::RSA_SHA1,
+    parameters: &RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
+};
 static SHORT_SHA512: ShortRsa = ShortRsa {
     signature: alg_id::RSA_PKCS1_SHA512,
     parameters: &RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
@@ -110,16 +116,52 @@ impl Signed<'_> {
     ///
     /// Go's, in Go's words.
     pub fn check(&self, key: &[u8]) -> Result<(), VerifyError> {
-        if let Some(digest) = insecure(self.algorithm) {
-            return Err(VerifyError::Insecure(digest));
+        let scheme = Scheme::of(self.algorithm);
+        match scheme.insecure {
+            Some(digest) => Err(VerifyError::Insecure(digest)),
+            None => self.check_by(scheme, SUPPORTED.all, key),
         }
+    }
+
+    /// The same for a request for a certificate, which may be signed over SHA-1.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn check_of_request(&self, key: &[u8]) -> Result<(), VerifyError> {
+        let scheme = Scheme::of(self.algorithm);
+        match scheme.insecure {
+            Some(Insecure::Md5Rsa) => Err(VerifyError::Insecure(Insecure::Md5Rsa)),
+            Some(Insecure::Sha1Rsa) => self.check_by(scheme, &[&SHORT_SHA1], key),
+            Some(Insecure::EcdsaSha1) => self.check_by(scheme, ecdsa::OVER_SHA1, key),
+            None => self.check_by(scheme, SUPPORTED.all, key),
+        }
+    }
+
+    /// `algorithms` for an insecure scheme are only of that.
+    fn check_by(
+        &self,
+        scheme: Scheme,
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
+        key: &[u8],
+    ) -> Result<(), VerifyError> {
         let key = Key::read(key).ok_or(VerifyError::UnknownAlgorithm)?;
+        if let (Some(wanted), Some(family)) = (scheme.family, key.family())
+            && wanted != family
+        {
+            return Err(VerifyError::OtherKey {
+                signature: wanted.name(),
+                key: family.type_of_go(),
+            });
+        }
         if let Some(bits) = key.rsa_bits().filter(|bits| *bits < SHORTEST_RSA) {
             return Err(VerifyError::ShortRsa(bits));
         }
         let mut known = false;
-        for algorithm in SUPPORTED.all {
-            if algorithm.signature_alg_id().as_ref() == self.algorithm && key.is_for(*algorithm) {
+        for algorithm in algorithms {
+            let is_meant =
+                scheme.insecure.is_some() || scheme.is(&algorithm.signature_alg_id(), self.algorithm);
+            if is_meant && key.is_for(*algorithm) {
                 known = true;
                 if algorithm
                     .verify_signature(key.bits, self.message, self.signature)
@@ -156,34 +198,24 @@ impl<'k> Key<'k> {
         algorithm.public_key_alg_id().as_ref() == self.algorithm
     }
 
-    fn is_rsa(&self) -> bool {
-        self.algorithm == alg_id::RSA_ENCRYPTION.as_ref()
+    /// Nothing for keys that no signature is checked with.
+    fn family(&self) -> Option<Family> {
+        Family::of_key(self.algorithm)
     }
 
     fn rsa_bits(&self) -> Option<usize> {
-        let (_, key) = self.is_rsa().then(|| RSAPublicKey::from_der(self.bits).ok())??;
+        let is_rsa = self.family() == Some(Family::Rsa);
+        let (_, key) = is_rsa.then(|| RSAPublicKey::from_der(self.bits).ok())??;
         let first = key.modulus.iter().position(|byte| *byte != 0)?;
         let leading = key.modulus[first].leading_zeros();
         Some((key.modulus.len() - first) * 8 - usize::try_from(leading).ok()?)
     }
 
     fn failure(&self) -> VerifyError {
-        VerifyError::Signature(if self.is_rsa() {
-            "crypto/rsa: verification error"
-        } else if self.algorithm == alg_id::ED25519.as_ref() {
-            "x509: Ed25519 verification failure"
-        } else {
-            "x509: ECDSA verification failure"
+        VerifyError::Signature(match self.family() {
+            Some(Family::Rsa) => "crypto/rsa: verification error",
+            Some(Family::Ed25519) => "x509: Ed25519 verification failure",
+            _ => "x509: ECDSA verification failure",
         })
-    }
-}
-
-fn insecure(identifier: &[u8]) -> Option<Insecure> {
-    let (_, algorithm) = Oid::from_der(identifier).ok()?;
-    match algorithm.to_id_string().as_str() {
-        "1.2.840.113549.1.1.4" => Some(Insecure::Md5Rsa),
-        "1.2.840.113549.1.1.5" => Some(Insecure::Sha1Rsa),
-        "1.2.840.10045.4.1" => Some(Insecure::EcdsaSha1),
-        _ => None,
     }
 }

@@ -4,6 +4,7 @@ use crate::algorithms::Signed;
 use crate::constraints::Constraints;
 use crate::der;
 use crate::error::VerifyError;
+use crate::name::Name;
 use rustls::pki_types::CertificateDer;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use x509_parser::der_parser::asn1_rs::FromDer as _;
@@ -59,9 +60,9 @@ pub(crate) struct Usages {
     pub client: bool,
 }
 
-/// Subject alternative names.
+/// Subject alternative names, as far as Go looks at them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Names {
+pub struct Names {
     pub dns: Vec<String>,
     pub addresses: Vec<IpAddr>,
     pub mailboxes: Vec<String>,
@@ -76,6 +77,22 @@ impl Certificate {
     /// It is none.
     pub fn read(der: &CertificateDer<'_>) -> Result<Self, VerifyError> {
         Self::parse(der).ok_or(VerifyError::Malformed)
+    }
+
+    /// Reads certificates, one behind the other.
+    ///
+    /// # Errors
+    ///
+    /// One of them is none.
+    pub fn read_all(mut bytes: &[u8]) -> Result<Vec<Self>, VerifyError> {
+        let mut all = Vec::new();
+        while !bytes.is_empty() {
+            let (_, rest) = der::sequence(bytes).ok_or(VerifyError::Malformed)?;
+            let (one, rest) = bytes.split_at(bytes.len() - rest.len());
+            all.push(Self::read(&CertificateDer::from(one))?);
+            bytes = rest;
+        }
+        Ok(all)
     }
 
     /// When it expires, in seconds since 1970.
@@ -98,14 +115,10 @@ impl Certificate {
         {
             return None;
         }
-        let common_name = parsed.subject().iter_common_name().last();
-        let common_name = common_name
-            .and_then(|name| name.as_str().ok())
-            .unwrap_or_default();
-        let organization = parsed.subject().iter_organization().next();
-        let organization = organization
-            .and_then(|name| name.as_str().ok())
-            .unwrap_or_default();
+        Name::read(parsed.issuer().as_raw())?;
+        let subject = Name::read(parsed.subject().as_raw())?;
+        let common_name = subject.common_name();
+        let organization = subject.organizations().next().unwrap_or_default();
         let label = match (common_name, organization) {
             ("", "") => format!("serial:{}", parsed.tbs_certificate.serial),
             ("", organization) => organization.to_owned(),
@@ -202,7 +215,7 @@ impl Certificate {
 }
 
 impl Names {
-    fn read(names: &[GeneralName<'_>]) -> Option<Self> {
+    pub(crate) fn read(names: &[GeneralName<'_>]) -> Option<Self> {
         let mut read = Self::default();
         for name in names {
             match name {
@@ -214,6 +227,13 @@ impl Names {
             }
         }
         Some(read)
+    }
+
+    pub(crate) fn extend(&mut self, more: Self) {
+        self.dns.extend(more.dns);
+        self.addresses.extend(more.addresses);
+        self.mailboxes.extend(more.mailboxes);
+        self.uris.extend(more.uris);
     }
 }
 

@@ -5,6 +5,7 @@ use p521::elliptic_curve::ff::PrimeField;
 use p521::elliptic_curve::ops::Reduce;
 use p521::elliptic_curve::point::AffineCoordinates;
 use p521::{FieldBytes, ProjectivePoint, PublicKey, Scalar};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use x509_parser::der_parser::parse_der;
@@ -52,6 +53,30 @@ pub(crate) static P256_SHA512: Ecdsa = Ecdsa {
     digest: sha512,
 };
 
+/// What Go still takes of requests for certificates, not of certificates.
+pub(crate) const OVER_SHA1: &[&dyn SignatureVerificationAlgorithm] = &[
+    &over_sha1(Curve::P256, alg_id::ECDSA_P256),
+    &over_sha1(Curve::P384, alg_id::ECDSA_P384),
+    &over_sha1(Curve::P521, alg_id::ECDSA_P521),
+];
+
+/// ecdsa-with-SHA1 (1.2.840.10045.4.1).
+const ECDSA_SHA1: AlgorithmIdentifier =
+    AlgorithmIdentifier::from_slice(&[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01]);
+
+const fn over_sha1(curve: Curve, key: AlgorithmIdentifier) -> Ecdsa {
+    Ecdsa {
+        curve,
+        key,
+        signature: ECDSA_SHA1,
+        digest: sha1,
+    }
+}
+
+fn sha1(message: &[u8]) -> Vec<u8> {
+    digest(&SHA1_FOR_LEGACY_USE_ONLY, message).as_ref().to_vec()
+}
+
 fn sha512(message: &[u8]) -> Vec<u8> {
     Sha512::digest(message).to_vec()
 }
@@ -87,6 +112,15 @@ fn by_p384(point: &[u8], digest: &[u8], signature: &[u8]) -> Option<bool> {
     use p384::ecdsa::signature::hazmat::PrehashVerifier as _;
     let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(point).ok()?;
     let signature = p384::ecdsa::Signature::from_der(signature).ok()?;
+    // Zeros in front mean nothing, and the library refuses digests of less than half the curve's length.
+    let mut padded = [0; 48];
+    let place = padded.len().saturating_sub(digest.len());
+    let digest = if place == 0 {
+        digest
+    } else {
+        padded[place..].copy_from_slice(digest);
+        &padded
+    };
     Some(key.verify_prehash(digest, &signature).is_ok())
 }
 

@@ -27,6 +27,13 @@ pub enum VerifyError {
     ParentCannotSign,
     #[error("x509: cannot verify signature: algorithm unimplemented")]
     UnknownAlgorithm,
+    #[error(
+        "x509: signature algorithm specifies an {signature} public key, but have public key of type {key}"
+    )]
+    OtherKey {
+        signature: &'static str,
+        key: &'static str,
+    },
     #[error("x509: cannot verify signature: insecure algorithm {0}")]
     Insecure(Insecure),
     #[error("crypto/rsa: {0}-bit keys are insecure (see https://go.dev/pkg/crypto/rsa#hdr-Minimum_key_size)")]

@@ -5,6 +5,8 @@
 //! [`Verifier`] follows RFC 5280, section 6, as far as Go does, in Go's words: users search for its errors. Policies are not
 //! looked at; a certificate that demands it by a critical extension is refused.
 //!
+//! [`SigningRequest`] and [`pem`] read what users send, as Go does.
+//!
 //! [`provider`] is what TLS shall be set up with, so that handshakes know the same keys.
 
 mod algorithms;
@@ -15,16 +17,22 @@ mod ecdsa;
 mod error;
 mod handshake;
 mod keys;
+mod name;
 mod names;
+pub mod pem;
+mod request;
 mod roots;
+mod scheme;
 mod search;
 mod verifier;
 
-pub use algorithms::{Signed, provider};
-pub use certificate::Certificate;
+pub use algorithms::provider;
+pub use certificate::{Certificate, Names};
 pub use error::{HostError, Insecure, VerifyError};
 pub use handshake::{AnyOwnedCertificate, AnyServer};
 pub use keys::{certified_key, client_key};
+pub use name::Name;
+pub use request::{RequestError, SigningRequest};
 pub use roots::Roots;
 pub use verifier::{ServerVerifier, Usage, Verified, Verifier};
 

@@ -1,8 +1,8 @@
 //! Authorities by name.
 
 use crate::certificate::Certificate;
+use crate::pem;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -25,9 +25,10 @@ impl Roots {
         roots
     }
 
-    /// Those of PEM text.
-    pub fn from_pem(pem: &[u8]) -> Self {
-        Self::new(CertificateDer::pem_slice_iter(pem).filter_map(Result::ok))
+    /// Those of PEM text, in blocks without headers.
+    pub fn from_pem(text: &[u8]) -> Self {
+        let blocks = pem::blocks(text).filter(|block| block.label == "CERTIFICATE" && !block.has_headers);
+        Self::new(blocks.map(|block| CertificateDer::from(block.contents)))
     }
 
     pub(crate) fn add(&mut self, certificate: Certificate) {

@@ -248,6 +248,14 @@ fn keys_of_p521_sign_handshakes() {
     }
 }
 
+/// The encoding of a sequence says that it has parts.
+#[test]
+fn a_sequence_without_parts_is_no_certificate() {
+    let mut bytes = certificate("version1").to_vec();
+    bytes[0] = 0x10;
+    assert!(Certificate::read(&bytes.into()).is_err());
+}
+
 proptest! {
     #[test]
     fn changed_certificates_are_refused_and_never_panic(at in 0usize..400, to: u8) {

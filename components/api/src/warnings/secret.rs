@@ -3,7 +3,7 @@ use crate::value::text;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use x509_parser::pem::Pem;
+use x509::pem;
 
 /// The first thing that is wrong with a pair of certificate and key, as far as the blocks of the PEM files tell. Whether the key
 /// is that of the certificate is not looked at.
@@ -43,8 +43,5 @@ fn labels(secret: &Value, member: &str) -> Vec<String> {
     let bytes = STANDARD
         .decode(text(secret, &["data", member]))
         .unwrap_or_default();
-    Pem::iter_from_buffer(&bytes)
-        .map_while(Result::ok)
-        .map(|block| block.label)
-        .collect()
+    pem::blocks(&bytes).map(|block| block.label).collect()
 }

@@ -4,6 +4,7 @@ use super::entry::{Entry, Managers, Operation, Owned};
 use super::last_applied;
 use super::limit::fold;
 use super::object::{is_reset, is_same, without_managed_fields};
+use super::part::Part;
 use super::versions::Versions;
 use crate::apply::{
     Comparison, applied_fields, change_has_keyless_items, compare_change, created_fields, field_set,
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// Owner of what was there before the first apply.
-const BEFORE_FIRST_APPLY: &str = "before-first-apply";
+pub(super) const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 
 /// Fields that nobody owns.
 static UNOWNED: LazyLock<FieldSet> = LazyLock::new(|| {
@@ -283,6 +284,18 @@ impl FieldManager<'_> {
         writer: Writer<'_>,
         force: bool,
     ) -> Result<Compact, ApiError> {
+        self.apply_part(live, applied, writer, force, None)
+    }
+
+    /// The same for a configuration of a part of the object.
+    pub fn apply_part(
+        &self,
+        live: Option<&Compact>,
+        applied: &Value,
+        writer: Writer<'_>,
+        force: bool,
+        part: Option<&Part<'_>>,
+    ) -> Result<Compact, ApiError> {
         if meta::get(applied, "managedFields").is_some_and(|given| !given.is_null()) {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
@@ -305,7 +318,9 @@ impl FieldManager<'_> {
         self.reconcile(&mut managers);
         let before: Cow<'_, Value> =
             live.map_or_else(|| Cow::Owned(self.empty()), |live| Cow::Borrowed(&**live));
-        if live.is_some() && managers.0.is_empty() {
+        if let Some(part) = part {
+            part.own(&mut managers, self.api_version, writer);
+        } else if live.is_some() && managers.0.is_empty() {
             self.record(
                 &self.empty(),
                 &before,

@@ -6,55 +6,20 @@ use crate::server::Server;
 use apimachinery::ApiError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustls_pki_types::pem::{PemObject, SectionKind};
 use serde_json::Value;
-use x509_parser::certification_request::X509CertificationRequest;
-use x509_parser::prelude::FromDer;
+use x509::{RequestError, SigningRequest};
 
 const GROUP: &str = "certificates.k8s.io";
 
-fn requested_der(object: &Value) -> Option<Vec<u8>> {
-    let pem = STANDARD.decode(object["spec"]["request"].as_str()?).ok()?;
-    <(SectionKind, Vec<u8>)>::pem_slice_iter(&pem)
-        .filter_map(Result::ok)
-        .find(|(kind, _)| *kind == SectionKind::Csr)
-        .map(|(_, der)| der)
-}
-
-/// Whether there is a request at all in what was sent.
-pub fn is_request(object: &Value) -> bool {
-    requested_der(object).is_some()
-}
-
-/// The common name that a signing request asks for.
-pub fn requested_common_name(object: &Value) -> Option<String> {
-    let der = requested_der(object)?;
-    let (_, request) = X509CertificationRequest::from_der(&der).ok()?;
-    let name = request
-        .certification_request_info
-        .subject
-        .iter_common_name()
-        .next()?
-        .as_str()
-        .ok()?
-        .to_owned();
-    Some(name)
-}
-
-fn requested_organizations(object: &Value) -> Vec<String> {
-    let Some(der) = requested_der(object) else {
-        return Vec::new();
-    };
-    let Ok((_, request)) = X509CertificationRequest::from_der(&der) else {
-        return Vec::new();
-    };
-    request
-        .certification_request_info
-        .subject
-        .iter_organization()
-        .filter_map(|name| name.as_str().ok())
-        .map(str::to_owned)
-        .collect()
+/// What an object asks for.
+///
+/// # Errors
+///
+/// In upstream's words: it can't be read.
+pub fn requested(object: &Value) -> Result<SigningRequest, RequestError> {
+    let text = object["spec"]["request"].as_str().unwrap_or_default();
+    let text = STANDARD.decode(text).map_err(|_| RequestError::NoBlock)?;
+    SigningRequest::from_pem(&text)
 }
 
 /// CertificateSubjectRestriction: nobody asks for the group that may do everything.
@@ -64,7 +29,11 @@ pub fn subject(attributes: &Attributes<'_>, object: Option<&Value>) -> Result<()
     if !new || object["spec"]["signerName"] != "kubernetes.io/kube-apiserver-client" {
         return Ok(());
     }
-    let masters = requested_organizations(object)
+    let requested = requested(object);
+    let requested =
+        requested.map_err(|error| attributes.forbidden(&format!("failed to parse CSR: {error}")))?;
+    let masters = requested
+        .organizations
         .iter()
         .any(|group| group == crate::identity::MASTERS);
     if masters {

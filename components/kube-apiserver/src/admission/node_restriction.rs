@@ -466,12 +466,10 @@ fn signing_request(node: &str, attributes: &Attributes<'_>, object: Option<&Valu
     ) {
         return Ok(());
     }
-    let subject = super::certificates::requested_common_name(object);
-    if !super::certificates::is_request(object) {
-        return Err(attributes.forbidden("unable to parse csr: PEM block type must be CERTIFICATE REQUEST"));
-    }
+    let requested = super::certificates::requested(object)
+        .map_err(|error| attributes.forbidden(&format!("unable to parse csr: {error}")))?;
     let wanted = format!("{}{node}", crate::identity::NODE_PREFIX);
-    if subject.as_deref() != Some(wanted.as_str()) {
+    if requested.common_name != wanted {
         let why = format!("can only create a node CSR with CN={wanted}");
         return Err(attributes.forbidden(&why));
     }

@@ -12,12 +12,25 @@ use crate::metrics::pod_security::{Mode, PodSecurityMetrics};
 use crate::server::Server;
 use apimachinery::{ApiError, meta};
 use checks::{Level, told, violations};
+use configuration::LevelVersion;
 use policy::{Policy, Problem};
 use serde_json::Value;
 
 const PREFIX: &str = "pod-security.kubernetes.io/";
 /// Annotations of pods that said which seccomp profile a container has.
 const SECCOMP: &str = "container.seccomp.security.alpha.kubernetes.io/";
+
+/// Endpoints of pods whose requests aren't looked at. What others there may be in time is.
+const IGNORED: &[&str] = &[
+    "attach",
+    "binding",
+    "eviction",
+    "exec",
+    "log",
+    "portforward",
+    "proxy",
+    "status",
+];
 
 /// Where the pod is in an object of a kind that makes pods.
 fn template<'a>(attributes: &Attributes<'_>, object: &'a Value) -> Option<&'a Value> {
@@ -44,8 +57,7 @@ pub async fn admit(
         return namespaces::admit(server, attributes, object, old);
     }
     let is_pod = attributes.is("", "pods");
-    let relevant =
-        attributes.subresource.is_empty() || (is_pod && attributes.subresource == "ephemeralcontainers");
+    let relevant = is_relevant(is_pod, &attributes.subresource);
     let Some(pod) = template(attributes, object).filter(|_| relevant) else {
         return Ok(());
     };
@@ -75,9 +87,11 @@ pub async fn admit(
     let metrics = &server.metrics.pod_security;
     if problems.is_empty() && is_free(&policy, is_pod) {
         if is_pod {
+            // Everything is privileged in the same way in each version.
+            let free = LevelVersion::default();
             attributes
                 .request
-                .annotate(format!("{PREFIX}enforce-policy"), policy.enforce.to_string());
+                .annotate(format!("{PREFIX}enforce-policy"), free.to_string());
             metrics.evaluated(attributes, Mode::Enforce, &policy.enforce, true);
         }
         return Ok(());
@@ -97,6 +111,10 @@ pub async fn admit(
     }
     let emulated = server.flags.version.emulated.minor;
     judge(metrics, attributes, &policy, emulated, is_pod, pod)
+}
+
+fn is_relevant(is_pod: bool, subresource: &str) -> bool {
+    subresource.is_empty() || is_pod && !IGNORED.contains(&subresource)
 }
 
 /// Whether nothing is asked: of what makes pods nothing is enforced.
@@ -222,6 +240,25 @@ mod tests {
             ),
         ] {
             assert_eq!(is_significant(&new, &pod), expected, "{new}");
+        }
+    }
+
+    #[test]
+    fn what_is_looked_at() {
+        for (is_pod, subresource, expected) in [
+            (true, "", true),
+            (true, "ephemeralcontainers", true),
+            (true, "resize", true),
+            (true, "status", false),
+            (true, "eviction", false),
+            (false, "", true),
+            (false, "scale", false),
+        ] {
+            assert_eq!(
+                is_relevant(is_pod, subresource),
+                expected,
+                "{is_pod} {subresource}"
+            );
         }
     }
 

@@ -6,11 +6,13 @@ use crate::serving::certificates::ClientAuthority;
 use crate::serving::peer::Peer;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use x509::Name;
+use x509_parser::der_parser::asn1_rs::Oid;
+use x509_parser::der_parser::oid;
 use x509_parser::prelude::{FromDer, X509Certificate};
-use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 /// The attribute of a subject that has the user's uid, in Kubernetes' own arc (AllowParsingUserUIDFromCertAuth).
-const UID: &str = "1.3.6.1.4.1.57683.2";
+static UID: Oid<'_> = oid!(1.3.6.1.4.1.57683.2);
 
 /// What a certificate says about its owner.
 #[derive(Debug)]
@@ -28,14 +30,9 @@ impl CertificateIdentity {
     /// Reads a DER certificate; `None` if it can't be read.
     pub fn read(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
-        let subject = certificate.subject();
-        let text = |attribute: &AttributeTypeAndValue<'_>| attribute.as_str().ok().map(str::to_owned);
-        let common_name = subject
-            .iter_common_name()
-            .last()
-            .and_then(text)
-            .unwrap_or_default();
-        let groups = subject.iter_organization().filter_map(text).collect();
+        let subject = Name::read(certificate.subject().as_raw())?;
+        let common_name = subject.common_name().to_owned();
+        let groups = subject.organizations().map(str::to_owned).collect();
         let fingerprint = format!("X509SHA256={}", hex::encode(Sha256::digest(der)));
         let user = User {
             name: common_name.clone(),
@@ -44,7 +41,7 @@ impl CertificateIdentity {
             uid: String::new(),
         };
         let user = user.authenticated();
-        let with_uid = uid(subject).map(|uid| {
+        let with_uid = uid(&subject).map(|uid| {
             uid.map(|uid| {
                 Arc::new(User {
                     uid: uid.to_owned(),
@@ -61,18 +58,16 @@ impl CertificateIdentity {
     }
 }
 
-fn uid<'a>(subject: &'a X509Name<'_>) -> Option<Result<&'a str, &'static str>> {
-    let mut found = subject
-        .iter_attributes()
-        .filter(|attribute| attribute.attr_type().to_id_string() == UID);
+fn uid<'n>(subject: &'n Name<'_>) -> Option<Result<&'n str, &'static str>> {
+    let mut found = subject.values(&UID);
     let first = found.next()?;
     if found.next().is_some() {
         return Some(Err("expected 1 UID, but found multiple"));
     }
-    Some(match first.as_str() {
-        Err(_) => Err("unable to parse UID into a string"),
-        Ok("") => Err("UID cannot be an empty string"),
-        Ok(uid) => Ok(uid),
+    Some(match first {
+        None => Err("unable to parse UID into a string"),
+        Some("") => Err("UID cannot be an empty string"),
+        Some(uid) => Ok(uid),
     })
 }
 
@@ -116,6 +111,37 @@ mod tests {
         }
         let key = KeyPair::generate().unwrap();
         CertificateIdentity::read(params.self_signed(&key).unwrap().der()).unwrap()
+    }
+
+    #[test]
+    fn texts_of_a_subject_may_be_of_any_kind() {
+        let text = |kind: &str, text: &str| match kind {
+            "BMPString" => DnValue::BmpString(text.try_into().unwrap()),
+            "T61String" => DnValue::TeletexString(text.try_into().unwrap()),
+            "PrintableString" => DnValue::PrintableString(text.try_into().unwrap()),
+            "UniversalString" => DnValue::UniversalString(text.try_into().unwrap()),
+            _ => DnValue::Utf8String(text.to_owned()),
+        };
+        for (kind, user, groups) in [
+            ("UTF8String", "joe", vec!["staff", "system:authenticated"]),
+            ("PrintableString", "joe", vec!["staff", "system:authenticated"]),
+            ("T61String", "joe", vec!["staff", "system:authenticated"]),
+            ("BMPString", "joe", vec!["staff", "system:authenticated"]),
+            ("UniversalString", "", vec!["system:authenticated"]),
+        ] {
+            let mut params = CertificateParams::default();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params
+                .distinguished_name
+                .push(DnType::CommonName, text(kind, "joe"));
+            params
+                .distinguished_name
+                .push(DnType::OrganizationName, text(kind, "staff"));
+            let key = KeyPair::generate().unwrap();
+            let identity = CertificateIdentity::read(params.self_signed(&key).unwrap().der()).unwrap();
+            assert_eq!(identity.user.name, user, "{kind}");
+            assert_eq!(identity.user.groups, groups, "{kind}");
+        }
     }
 
     #[test]

@@ -83,8 +83,11 @@ pub async fn watch(
         .await;
     let watcher = match watcher {
         Ok(watcher) => Some(watcher),
-        // A revision that is gone is reported inside the stream, where reflectors look for it.
-        Err(error @ storage::StorageError::Expired { .. }) => {
+        // A revision that is gone, or that isn't reached, is reported inside the stream, where reflectors look for it.
+        Err(
+            error @ (storage::StorageError::Expired { .. }
+            | storage::StorageError::TooLargeResourceVersion { .. }),
+        ) => {
             let frame = frame_of("ERROR", &target.error(error).to_status(), accepted.encoding);
             return Ok(match listener {
                 Some(listener) => listened::once(listener, request, accepted.encoding, frame),

@@ -357,3 +357,69 @@ async fn a_refusal_names_what_the_name_would_have_begun_with() {
         assert_eq!(status["details"]["name"], shown, "{status}");
     }
 }
+
+/// The group that may do everything is seen however the request spells it, and whatever stands before it.
+#[tokio::test]
+async fn nobody_asks_for_the_group_of_masters() {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use rcgen::DnValue;
+    const MASTERS: &str = "system:masters";
+    let bench = bench().await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let request = |group: DnValue| {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "joe");
+        params
+            .distinguished_name
+            .push(rcgen::DnType::OrganizationName, group);
+        params.serialize_request(&key).unwrap().pem().unwrap()
+    };
+    let text = |text: &str| DnValue::Utf8String(text.to_owned());
+    let (fine, masters) = (request(text("staff")), request(text(MASTERS)));
+    let unclosed = fine.replace("END CERTIFICATE REQUEST", "END CERTIFICATE");
+    let trailing = fine.replace("END CERTIFICATE REQUEST-----", "END CERTIFICATE REQUEST-----x");
+    for (name, text, want) in [
+        ("fine", fine.clone(), 201),
+        ("of-two", format!("{fine}{masters}"), 201),
+        ("headers", fine.replacen('\n', "\nProc-Type: 4\n\n", 1), 201),
+        ("blanks", fine.replace("\nM", "\n  M"), 201),
+        ("utf8", masters.clone(), 403),
+        (
+            "bmp",
+            request(DnValue::BmpString(MASTERS.try_into().unwrap())),
+            403,
+        ),
+        (
+            "t61",
+            request(DnValue::TeletexString(MASTERS.try_into().unwrap())),
+            403,
+        ),
+        (
+            "ia5",
+            request(DnValue::Ia5String(MASTERS.try_into().unwrap())),
+            403,
+        ),
+        (
+            "printable",
+            request(DnValue::PrintableString(MASTERS.try_into().unwrap())),
+            403,
+        ),
+        ("unclosed", format!("{unclosed}{masters}"), 403),
+        ("trailing", format!("{trailing}{masters}"), 403),
+    ] {
+        let object = json!({"metadata": {"name": name}, "spec": {
+            "request": STANDARD.encode(text), "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"],
+        }});
+        let path = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+        let (code, answer, _) = bench.post(path, &object).await;
+        assert_eq!(code, want, "{name}: {answer}");
+        if want == 403 {
+            assert!(
+                message(&answer).ends_with("use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"),
+                "{name}: {answer}"
+            );
+        }
+    }
+}

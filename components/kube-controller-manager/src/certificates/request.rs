@@ -1,10 +1,7 @@
 //! What a PKCS #10 request asks for, and whether a signer may grant it.
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
-use x509_parser::certification_request::X509CertificationRequest;
-use x509_parser::extensions::{GeneralName, ParsedExtension};
-use x509_parser::pem::parse_x509_pem;
-use x509_parser::prelude::FromDer as _;
+use x509::SigningRequest;
 
 pub const API_CLIENT: &str = "kubernetes.io/kube-apiserver-client";
 pub const KUBELET_CLIENT: &str = "kubernetes.io/kube-apiserver-client-kubelet";
@@ -14,6 +11,8 @@ pub const LEGACY: &str = "kubernetes.io/legacy-unknown";
 /// The parts of a request that rules look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
+    /// What was read, and is to be signed: other readers may find another block in the same text.
+    pub der: Vec<u8>,
     pub common_name: String,
     pub organizations: Vec<String>,
     pub dns_names: usize,
@@ -28,44 +27,17 @@ impl Asked {
         Self::from_pem(&request.spec.request.0)
     }
 
-    fn from_pem(pem: &[u8]) -> Result<Self, String> {
-        let (_, block) = parse_x509_pem(pem)
-            .map_err(|error| format!("PEM block type must be CERTIFICATE REQUEST: {error}"))?;
-        if block.label != "CERTIFICATE REQUEST" {
-            return Err("PEM block type must be CERTIFICATE REQUEST".to_owned());
-        }
-        let (_, parsed) = X509CertificationRequest::from_der(&block.contents)
-            .map_err(|error| format!("unable to parse the request: {error}"))?;
-        let subject = &parsed.certification_request_info.subject;
-        let mut asked = Asked {
-            common_name: subject
-                .iter_common_name()
-                .filter_map(|name| name.as_str().ok())
-                .last()
-                .unwrap_or_default()
-                .to_owned(),
-            organizations: subject
-                .iter_organization()
-                .filter_map(|name| name.as_str().ok())
-                .map(str::to_owned)
-                .collect(),
-            ..Asked::default()
-        };
-        for extension in parsed.requested_extensions().into_iter().flatten() {
-            let ParsedExtension::SubjectAlternativeName(names) = extension else {
-                continue;
-            };
-            for name in &names.general_names {
-                match name {
-                    GeneralName::DNSName(_) => asked.dns_names += 1,
-                    GeneralName::IPAddress(_) => asked.addresses += 1,
-                    GeneralName::RFC822Name(_) => asked.emails += 1,
-                    GeneralName::URI(_) => asked.uris += 1,
-                    _ => {}
-                }
-            }
-        }
-        Ok(asked)
+    fn from_pem(text: &[u8]) -> Result<Self, String> {
+        let request = SigningRequest::from_pem(text).map_err(|error| error.to_string())?;
+        Ok(Asked {
+            der: request.der,
+            common_name: request.common_name,
+            organizations: request.organizations,
+            dns_names: request.names.dns.len(),
+            addresses: request.names.addresses.len(),
+            emails: request.names.mailboxes.len(),
+            uris: request.names.uris.len(),
+        })
     }
 
     fn check_node_subject(&self) -> Result<(), String> {
@@ -199,8 +171,13 @@ mod tests {
             .distinguished_name
             .push(rcgen::DnType::OrganizationName, "system:nodes");
         let key = rcgen::KeyPair::generate().unwrap();
-        let pem = parameters.serialize_request(&key).unwrap().pem().unwrap();
-        let asked = Asked::from_pem(pem.as_bytes()).unwrap();
+        let request = parameters.serialize_request(&key).unwrap();
+        let pem = request.pem().unwrap();
+        // What is signed is what was looked at: some readers take the first block in spite of its last line.
+        let unclosed = pem.replace("END CERTIFICATE REQUEST", "END CERTIFICATE");
+        let other = format!("{}{pem}", unclosed.replacen("\nM", "\nN", 1));
+        let asked = Asked::from_pem(other.as_bytes()).unwrap();
+        assert_eq!(asked.der, request.der().as_ref());
         assert_eq!(
             (asked.common_name.as_str(), asked.dns_names, asked.addresses),
             ("system:node:n1", 1, 1)

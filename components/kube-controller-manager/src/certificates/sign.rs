@@ -163,9 +163,11 @@ impl Controller {
         let usages = request.spec.usages.clone().unwrap_or_default();
         let mut signed = request.as_ref().clone();
         let status = signed.status.get_or_insert_default();
-        match Asked::read(&request).and_then(|asked| check(signer.name, &asked, &usages)) {
-            Ok(()) => {
-                let certificate = self.sign(signer, &request, &usages)?;
+        let asked =
+            Asked::read(&request).and_then(|asked| check(signer.name, &asked, &usages).map(|()| asked));
+        match asked {
+            Ok(asked) => {
+                let certificate = self.sign(signer, &request, &asked, &usages)?;
                 status.certificate = Some(ByteString(certificate.into_bytes()));
             }
             Err(reason) => {
@@ -192,12 +194,12 @@ impl Controller {
         &self,
         signer: &Signer,
         request: &CertificateSigningRequest,
+        asked: &Asked,
         usages: &[String],
     ) -> Result<String> {
         let authority = signer
             .load()
             .map_err(|error| Error::invalid("signer", signer.name, format!("{error:#}")))?;
-        let pem = String::from_utf8_lossy(&request.spec.request.0);
         let asks = |usage: &str| usages.iter().any(|own| own == usage);
         let terms = RequestTerms {
             client: asks("client auth"),
@@ -207,7 +209,7 @@ impl Controller {
             lifetime: lifetime(request.spec.expiration_seconds, self.longest),
         };
         authority
-            .sign_request(&pem, &terms, SystemTime::now())
+            .sign_request(&asked.der, &terms, SystemTime::now())
             .map_err(|error| Error::invalid("signer", signer.name, error))
     }
 }

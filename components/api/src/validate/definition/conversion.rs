@@ -4,6 +4,7 @@ use crate::value::{list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::Value;
 use std::collections::HashSet;
+use x509::{Roots, pem};
 
 /// How objects are converted. Reviews of versions that the server doesn't speak are let through unless `recognized`.
 pub(super) fn check(conversion: &Value, recognized: bool, any_bundle: bool, path: &Path) -> ErrorList {
@@ -60,19 +61,16 @@ pub(super) fn allows_any_bundle(old: Option<&Value>) -> bool {
 /// Why no certificate can be read from a bundle, in the words of Go's client.
 fn unfit_bundle(bundle: &str, path: &Path) -> Option<Error> {
     use base64::Engine;
-    let pem = base64::engine::general_purpose::STANDARD.decode(bundle).ok()?;
-    let blocks: Vec<_> = x509_parser::pem::Pem::iter_from_buffer(&pem).flatten().collect();
-    let mut certificates = blocks.iter().filter(|block| block.label == "CERTIFICATE");
-    let mut why = match blocks.is_empty() {
-        true => "unable to parse bytes as PEM block",
-        false => "no valid certificate authority data seen",
-    };
-    for block in &mut certificates {
-        if block.parse_x509().is_ok() {
-            return None;
-        }
-        why = "failed to parse certificate: x509: malformed certificate";
+    let text = base64::engine::general_purpose::STANDARD.decode(bundle).ok()?;
+    if !Roots::from_pem(&text).is_empty() {
+        return None;
     }
+    let mut blocks = pem::blocks(&text);
+    let why = match blocks.find(|block| block.label == "CERTIFICATE" && !block.has_headers) {
+        Some(_) => "failed to parse certificate: x509: malformed certificate",
+        None if blocks.rest().is_empty() => "no valid certificate authority data seen",
+        None => "unable to parse bytes as PEM block",
+    };
     let detail = format!("unable to load root certificates: {why}");
     Some(Error::invalid(path, bundle, detail))
 }

@@ -179,18 +179,44 @@ fn unlike(
     }
 }
 
-/// Whether a text names a version of the standards.
+/// Whether a text names a version of the standards, as far as Go's integers go.
 pub fn is_version(text: &str) -> bool {
+    let is_number =
+        |minor: &str| minor.bytes().all(|digit| digit.is_ascii_digit()) && minor.parse::<i64>().is_ok();
     text == "latest"
         || text
             .strip_prefix("v1.")
-            .is_some_and(|minor| minor == "0" || (!minor.starts_with('0') && minor.parse::<u32>().is_ok()))
+            .is_some_and(|minor| minor == "0" || !minor.starts_with('0') && is_number(minor))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn versions() {
+        for (text, expected) in [
+            ("latest", true),
+            ("v1.0", true),
+            ("v1.36", true),
+            ("v1.4294967296", true),
+            ("v1.9223372036854775807", true),
+            ("v1.9223372036854775808", false),
+            ("v1.01", false),
+            ("v1.+5", false),
+            ("v1.-5", false),
+            ("v1.", false),
+            ("1.36", false),
+        ] {
+            assert_eq!(is_version(text), expected, "{text}");
+        }
+        let far = LevelVersion {
+            level: Level::Baseline,
+            version: "v1.4294967296".to_owned(),
+        };
+        assert_eq!(far.minor(), u32::MAX);
+    }
 
     #[test]
     fn what_is_misspelt_or_wrong_is_refused_in_upstreams_words() {

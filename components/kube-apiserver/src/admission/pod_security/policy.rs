@@ -63,8 +63,9 @@ impl Policy {
         let enforce = read("enforce", &defaults.enforce, Level::Restricted);
         let audit = read("audit", &defaults.audit, Level::Privileged);
         let mut warn = read("warn", &defaults.warn, Level::Privileged);
-        // Who makes a deployment should learn now that its pods will be refused.
-        if label("warn").is_none() && label("enforce").is_some() && enforce.level > warn.level {
+        // Who makes a deployment should learn now that its pods will be refused, if somebody wanted that.
+        let wanted = label("enforce").is_some_and(|text| Level::parse(text).is_some());
+        if label("warn").is_none() && wanted && enforce.level > warn.level {
             warn.level = enforce.level;
             if label("warn-version").is_none() {
                 warn.version.clone_from(&enforce.version);
@@ -118,7 +119,7 @@ mod tests {
             (
                 json!({"enforce": "strict"}),
                 Level::Restricted,
-                Level::Restricted,
+                Level::Privileged,
                 1,
             ),
             (
