@@ -5,8 +5,8 @@ use crate::protobuf;
 use crate::serving::body::{Body, Response};
 use apimachinery::ApiError;
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 /// A value in the negotiated form.
@@ -48,8 +48,15 @@ pub fn with_body(code: StatusCode, content_type: &'static str, body: Body) -> Re
     *response.status_mut() = code;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    keep_private(headers);
     response
+}
+
+/// Nobody keeps an answer for others, unless it says that they may.
+pub fn keep_private(headers: &mut HeaderMap) {
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-cache, private"));
 }
 
 /// Plain text, as health checks and unknown paths answer.

@@ -29,6 +29,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<bytes::Bytes
             .status(StatusCode::FOUND)
             .header("location", "/new?a=b")
             .body(Full::default()),
+        "/kept" => answer.header("cache-control", "max-age=9").body(Full::default()),
         "/page" => {
             let page = "<p>/x</p><a href=\"/x\">x</a><img src='y.png'><a href=http://example.com/>z</a>";
             answer
@@ -156,6 +157,21 @@ async fn links_lead_back_through_the_proxy() {
         (parts.status, parts.headers["location"].to_str().unwrap()),
         (StatusCode::MOVED_PERMANENTLY, "/api/v1/nodes/n/proxy/?a=b")
     );
+}
+
+/// Browsers and caches kept what only some may see.
+#[tokio::test]
+async fn nobody_keeps_a_proxied_answer_that_does_not_say_so() {
+    let bench = Bench::start().await;
+    for (path, expected) in [
+        ("/page", "no-cache, private"),
+        ("?a=b", "no-cache, private"),
+        ("/kept", "max-age=9"),
+    ] {
+        let path = format!("/api/v1/nodes/n/proxy{path}");
+        let (parts, _) = bench.send(Method::GET, &path, Vec::new()).await;
+        assert_eq!(parts.headers["cache-control"], expected, "{path}");
+    }
 }
 
 /// Who writes a node's status could lead administrators to what listens on the API server's own host.

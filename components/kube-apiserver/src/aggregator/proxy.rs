@@ -10,7 +10,7 @@ use crate::metrics::requests::labels::AGGREGATOR;
 use crate::request::Arrived;
 use crate::serving::body::{Body, Response};
 use futures::{TryStreamExt, stream};
-use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, HOST, LOCATION};
+use http::header::{ACCEPT_ENCODING, HOST, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -153,10 +153,7 @@ async fn sent(
     // The pool chooses the version that the connection speaks.
     *request.version_mut() = Version::HTTP_11;
     let mut response = relay::answer_of(backend.send(request).await?, ());
-    response
-        .headers_mut()
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-cache, private"));
+    answer::keep_private(response.headers_mut());
     Ok(response)
 }
 

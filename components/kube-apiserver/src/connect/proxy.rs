@@ -3,6 +3,7 @@
 use super::destination::{Destination, ProxyName, kubelet};
 use super::relay::{self, Failure, Outgoing};
 use super::rewrite::Rewriting;
+use crate::answer;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::{Body, Response};
@@ -71,7 +72,11 @@ pub async fn handle(
         .map_err(unreachable_service)?;
     Ok(match response.status() {
         StatusCode::SWITCHING_PROTOCOLS => response,
-        _ => rewriting.apply(response),
+        _ => {
+            let mut response = rewriting.apply(response);
+            answer::keep_private(response.headers_mut());
+            response
+        }
     })
 }
 
@@ -93,6 +98,7 @@ fn to_directory(request: &ApiRequest, query: Option<&str>) -> Response {
     if let Ok(value) = HeaderValue::from_str(&format!("{}/{query}", encoded(&request.info.path))) {
         response.headers_mut().insert(LOCATION, value);
     }
+    answer::keep_private(response.headers_mut());
     response
 }
 
