@@ -89,23 +89,43 @@ async fn listens_at(client: &kube::Client, port: u16) {
     assert_eq!(changed.0, 200, "{}", changed.1);
 }
 
+/// A proxy on a socket.
+fn on_socket(socket: &Path, asked: &Asked) {
+    let listener = UnixListener::bind(socket).unwrap();
+    let asked = Arc::clone(asked);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(proxy(stream, Arc::clone(&asked)));
+        }
+    });
+}
+
+/// A server with these ways out.
+async fn egressing(folder: &Path, selections: &Value) -> (Etcd, ApiServer, kube::Client) {
+    let config = json!({
+        "apiVersion": "apiserver.k8s.io/v1beta1", "kind": "EgressSelectorConfiguration",
+        "egressSelections": selections,
+    });
+    let file = folder.join("egress");
+    std::fs::write(&file, config.to_string()).unwrap();
+    let flag = format!("--egress-selector-config-file={}", file.display());
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[&flag])
+        .await
+        .unwrap();
+    let client = server.admin().await.unwrap();
+    (etcd, server, client)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_and_webhooks_are_reached_by_their_proxies() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("proxy");
     let (near, far) = (Asked::default(), Asked::default());
-    let cluster = UnixListener::bind(&socket).unwrap();
+    on_socket(&socket, &near);
     let control_plane = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", control_plane.local_addr().unwrap());
-    tokio::spawn({
-        let near = Arc::clone(&near);
-        async move {
-            loop {
-                let (stream, _) = cluster.accept().await.unwrap();
-                tokio::spawn(proxy(stream, Arc::clone(&near)));
-            }
-        }
-    });
     tokio::spawn({
         let far = Arc::clone(&far);
         async move {
@@ -115,22 +135,15 @@ async fn nodes_and_webhooks_are_reached_by_their_proxies() {
             }
         }
     });
-    let config = json!({
-        "apiVersion": "apiserver.k8s.io/v1beta1", "kind": "EgressSelectorConfiguration",
-        "egressSelections": [
+    let (_etcd, server, client) = egressing(
+        folder.path(),
+        &json!([
             {"name": "cluster", "connection": {"proxyProtocol": "HTTPConnect", "transport": {"uds": {"udsName": socket}}}},
             {"name": "controlplane", "connection": {"proxyProtocol": "HTTPConnect", "transport": {"tcp": {"url": url}}}},
             {"name": "etcd", "connection": {"proxyProtocol": "Direct"}},
-        ],
-    });
-    let file = folder.path().join("egress");
-    std::fs::write(&file, config.to_string()).unwrap();
-    let flag = format!("--egress-selector-config-file={}", file.display());
-    let etcd = Etcd::start().await.unwrap();
-    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[&flag])
-        .await
-        .unwrap();
-    let client = server.admin().await.unwrap();
+        ]),
+    )
+    .await;
 
     let kubelet = greeting_node(&server, &client).await;
     let answer = send(&client, "GET", PROXIED, exchange::JSON, &Value::Null).await;
@@ -189,30 +202,10 @@ async fn etcd_is_reached_by_its_proxy() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("proxy");
     let asked = Asked::default();
-    let listener = UnixListener::bind(&socket).unwrap();
-    tokio::spawn({
-        let asked = Arc::clone(&asked);
-        async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(proxy(stream, Arc::clone(&asked)));
-            }
-        }
-    });
-    let config = json!({
-        "apiVersion": "apiserver.k8s.io/v1beta1", "kind": "EgressSelectorConfiguration",
-        "egressSelections": [{"name": "etcd", "connection": {
-            "proxyProtocol": "HTTPConnect", "transport": {"uds": {"udsName": socket}},
-        }}],
-    });
-    let file = folder.path().join("egress");
-    std::fs::write(&file, config.to_string()).unwrap();
-    let flag = format!("--egress-selector-config-file={}", file.display());
-    let etcd = Etcd::start().await.unwrap();
-    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[&flag])
-        .await
-        .unwrap();
-    let client = server.admin().await.unwrap();
+    on_socket(&socket, &asked);
+    let by_socket = json!({"proxyProtocol": "HTTPConnect", "transport": {"uds": {"udsName": socket}}});
+    let selections = json!([{"name": "etcd", "connection": by_socket}]);
+    let (etcd, _server, client) = egressing(folder.path(), &selections).await;
     let map = json!({"metadata": {"name": "m"}});
     let maps = "/api/v1/namespaces/default/configmaps";
     let made = send(&client, "POST", maps, exchange::JSON, &map).await;
@@ -289,19 +282,10 @@ async fn certificates_for_a_proxy_are_read_anew_when_they_change() {
             }
         }
     });
-    let config = json!({
-        "apiVersion": "apiserver.k8s.io/v1beta1", "kind": "EgressSelectorConfiguration",
-        "egressSelections": [{"name": "cluster", "connection": {"proxyProtocol": "HTTPConnect", "transport": {"tcp": {
-            "url": url, "tlsConfig": {"caBundle": used("ca"), "clientCert": used("certificate"), "clientKey": used("key")},
-        }}}}],
-    });
-    std::fs::write(used("egress"), config.to_string()).unwrap();
-    let flag = format!("--egress-selector-config-file={}", used("egress").display());
-    let etcd = Etcd::start().await.unwrap();
-    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[&flag])
-        .await
-        .unwrap();
-    let client = server.admin().await.unwrap();
+    let selections = json!([{"name": "cluster", "connection": {"proxyProtocol": "HTTPConnect", "transport": {"tcp": {
+        "url": url, "tlsConfig": {"caBundle": used("ca"), "clientCert": used("certificate"), "clientKey": used("key")},
+    }}}}]);
+    let (_etcd, server, client) = egressing(folder.path(), &selections).await;
     let _kubelet = greeting_node(&server, &client).await;
     let get = async || send(&client, "GET", PROXIED, exchange::JSON, &Value::Null).await;
     assert_eq!(get().await, (200, "hello".to_owned()));
