@@ -226,32 +226,47 @@ impl Frames {
         self.watcher.poll_next(context).map(Some)
     }
 
+    /// The next item that the client is to see; `None` when its time is over.
+    async fn item(&mut self) -> Option<WatchItem> {
+        loop {
+            let item = std::future::poll_fn(|context| self.poll_item(context)).await?;
+            if !conversion::by_webhook(&self.target.row) {
+                return Some(item);
+            }
+            // In a box, so that the thousands of watches that convert nothing have no room for it.
+            if let Some(item) = Box::pin(self.converted(item)).await {
+                return Some(item);
+            }
+        }
+    }
+
+    /// The item once its object was converted; `None` for what isn't selected.
+    async fn converted(&mut self, mut item: WatchItem) -> Option<WatchItem> {
+        let WatchItem::Event(event) = &mut item else {
+            return Some(item);
+        };
+        let objects = std::slice::from_ref(event.object());
+        // What can't be converted is told in the stream by the frame itself.
+        let _ = conversion::ensure(&self.server, &self.target.row, objects).await;
+        if let Some(late) = &mut self.late {
+            event.kind = late.kind(event)?;
+            // An object that leaves the selection is shown as it was.
+            let objects = std::slice::from_ref(event.object());
+            let _ = conversion::ensure(&self.server, &self.target.row, objects).await;
+        }
+        Some(item)
+    }
+
     /// The next frame, and whether more may follow. `None` at the end.
     async fn single(&mut self) -> Option<(Bytes, bool)> {
-        loop {
-            let mut item = std::future::poll_fn(|context| self.poll_item(context)).await?;
-            let converts = conversion::by_webhook(&self.target.row);
-            if let (true, WatchItem::Event(event)) = (converts, &mut item) {
-                let objects = std::slice::from_ref(event.object());
-                // What can't be converted is told in the stream by the frame itself.
-                let _ = conversion::ensure(&self.server, &self.target.row, objects).await;
-                if let Some(late) = &mut self.late {
-                    match late.kind(event) {
-                        Some(kind) => event.kind = kind,
-                        None => continue,
-                    }
-                    // An object that leaves the selection is shown as it was.
-                    let objects = std::slice::from_ref(event.object());
-                    let _ = conversion::ensure(&self.server, &self.target.row, objects).await;
-                }
-            }
-            return self.frame(item);
-        }
+        let item = self.item().await?;
+        self.frame(item)
     }
 
     /// The next bytes, and whether more may follow. `None` at the end.
     async fn next(&mut self) -> Option<(Bytes, bool)> {
-        let (first, more) = self.single().await?;
+        let item = self.item().await?;
+        let (first, more) = self.frame(item)?;
         // What a webhook converts is waited for one by one.
         if !more || conversion::by_webhook(&self.target.row) {
             return Some((first, more));
