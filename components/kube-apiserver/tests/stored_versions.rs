@@ -99,14 +99,16 @@ fn shirt(name: &str) -> Value {
     })
 }
 
-#[tokio::test]
-async fn definitions_are_read_and_written_in_upstreams_version() {
+/// Keys of the definition and of an object of it.
+const DEFINITION: &str = "apiextensions.k8s.io/customresourcedefinitions/shirts.stable.example.com";
+const SHIRT: &str = "stable.example.com/shirts/default/s1";
+
+/// A server over an etcd in which upstream has left a definition and an object of it, once it serves that.
+async fn serving(definition: &Value) -> (Etcd, Direct, ApiServer, kube::Client) {
     let etcd = Etcd::start().await.unwrap();
     let mut direct = Direct::to(&etcd).await;
-    let key = "apiextensions.k8s.io/customresourcedefinitions/shirts.stable.example.com";
-    direct.put(key, shirts().to_string()).await;
-    let shirt_key = "stable.example.com/shirts/default/s1";
-    direct.put(shirt_key, shirt("s1").to_string()).await;
+    direct.put(DEFINITION, definition.to_string()).await;
+    direct.put(SHIRT, shirt("s1").to_string()).await;
     let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
     let admin = server.admin().await.unwrap();
     let one = format!("{SHIRTS}/s1");
@@ -115,6 +117,13 @@ async fn definitions_are_read_and_written_in_upstreams_version() {
         (answer.status != 200).then(|| answer.text())
     })
     .await;
+    (etcd, direct, server, admin)
+}
+
+#[tokio::test]
+async fn definitions_are_read_and_written_in_upstreams_version() {
+    let (etcd, mut direct, _server, admin) = serving(&shirts()).await;
+    let one = format!("{SHIRTS}/s1");
 
     let path = format!("{DEFINITIONS}/shirts.stable.example.com");
     let definition = found(&admin, &path).await;
@@ -135,7 +144,7 @@ async fn definitions_are_read_and_written_in_upstreams_version() {
 
     assert_eq!(found(&admin, &one).await["spec"], shirt("s1")["spec"]);
     assert_eq!(label(&admin, &one).await["spec"], shirt("s1")["spec"]);
-    assert_eq!(direct.json(shirt_key).await["spec"], shirt("s1")["spec"]);
+    assert_eq!(direct.json(SHIRT).await["spec"], shirt("s1")["spec"]);
     let selected = found(&admin, &format!("{SHIRTS}?fieldSelector=spec.color%3Dblue")).await;
     assert_eq!(selected["items"].as_array().unwrap().len(), 1);
     let mut wrong = shirt("s2");
@@ -146,7 +155,7 @@ async fn definitions_are_read_and_written_in_upstreams_version() {
     assert_eq!(answer.status, 422, "{}", answer.text());
 
     label(&admin, &path).await;
-    let stored = direct.json(key).await;
+    let stored = direct.json(DEFINITION).await;
     assert_eq!(stored["metadata"]["labels"]["patched"], "yes");
     assert_eq!(stored["apiVersion"], "apiextensions.k8s.io/v1beta1");
     assert_eq!(stored["spec"], shirts()["spec"]);
@@ -179,7 +188,7 @@ async fn definitions_are_read_and_written_in_upstreams_version() {
     let lines = admin.request_stream(request).await.unwrap().lines();
     let mut changed = shirts();
     changed["spec"]["validation"]["openAPIV3Schema"]["description"] = json!("new");
-    direct.put(key, changed.to_string()).await;
+    direct.put(DEFINITION, changed.to_string()).await;
     let mut events = std::pin::pin!(lines);
     let event = tokio::time::timeout(PATIENCE, async {
         loop {
@@ -197,31 +206,19 @@ async fn definitions_are_read_and_written_in_upstreams_version() {
 /// Without a schema, and with objects of any form.
 #[tokio::test]
 async fn definitions_of_the_first_days_keep_what_their_objects_have() {
-    let etcd = Etcd::start().await.unwrap();
-    let mut direct = Direct::to(&etcd).await;
     let mut definition = shirts();
     let spec = definition["spec"].as_object_mut().unwrap();
     spec.retain(|key, _| ["group", "version", "names", "scope"].contains(&key.as_str()));
-    let key = "apiextensions.k8s.io/customresourcedefinitions/shirts.stable.example.com";
-    direct.put(key, definition.to_string()).await;
-    let shirt_key = "stable.example.com/shirts/default/s1";
-    direct.put(shirt_key, shirt("s1").to_string()).await;
-    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
-    let admin = server.admin().await.unwrap();
+    let (_etcd, mut direct, _server, admin) = serving(&definition).await;
     let one = format!("{SHIRTS}/s1");
-    testkit::eventually(PATIENCE, "shirts are served", async || {
-        let answer = get(&admin, &one).await;
-        (answer.status != 200).then(|| answer.text())
-    })
-    .await;
     assert_eq!(label(&admin, &one).await["spec"], shirt("s1")["spec"]);
-    assert_eq!(direct.json(shirt_key).await["spec"], shirt("s1")["spec"]);
+    assert_eq!(direct.json(SHIRT).await["spec"], shirt("s1")["spec"]);
     let path = format!("{DEFINITIONS}/shirts.stable.example.com");
     let patched = label(&admin, &path).await;
     assert_eq!(patched["spec"]["preserveUnknownFields"], true);
     let versions = json!([{ "name": "v1", "served": true, "storage": true }]);
     assert_eq!(patched["spec"]["versions"], versions);
-    let stored = direct.json(key).await;
+    let stored = direct.json(DEFINITION).await;
     assert_eq!(stored["spec"]["preserveUnknownFields"], true);
     assert_eq!(stored["spec"]["versions"], versions);
     assert_eq!(stored["spec"]["version"], "v1");
