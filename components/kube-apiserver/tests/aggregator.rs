@@ -78,11 +78,7 @@ async fn a_group_is_served_by_another_server() {
         .body(patch.to_string().into_bytes())
         .unwrap();
     admin.request::<Value>(request).await.unwrap();
-    eventually("the other server passes", || async {
-        let condition = available(&admin, "v1.batch").await;
-        (condition["reason"] != "Passed").then(|| condition.to_string())
-    })
-    .await;
+    passes(&admin, "v1.batch").await;
 
     // Writes and watches go there, in the name of who makes them.
     let jobs: Api<CronJob> = Api::namespaced(admin.clone(), "default");
@@ -304,10 +300,19 @@ async fn register(admin: &kube::Client, name: &str, more: Value) {
     admin.request::<Value>(request).await.unwrap();
 }
 
+/// Waits until requests are sent on to the server that an APIService is about. The status alone doesn't tell: it is stored first, and
+/// every server acts on it once it has seen that.
 async fn passes(admin: &kube::Client, name: &str) {
     eventually("the server passes", || async {
         let condition = available(admin, name).await;
         (condition["reason"] != "Passed").then(|| condition.to_string())
+    })
+    .await;
+    let (version, group) = name.split_once('.').unwrap();
+    let path = format!("/apis/{group}/{version}");
+    eventually("requests are sent on", || async {
+        let (_, text) = get(admin, &path, "application/json").await;
+        (text == "service unavailable\n").then_some(text)
     })
     .await;
 }
@@ -412,7 +417,7 @@ async fn a_server_that_nobody_vouches_for_is_available_but_not_spoken_to() {
     );
     let (_, metrics) = get(&admin, "/metrics", "*/*").await;
     let terminated = metrics.lines().find(|line| {
-        line.starts_with("apiserver_request_terminations_total{code=\"500\"")
+        line.starts_with("apiserver_request_terminations_total{code=\"500\",verb=\"LIST\"")
             && line.contains("component=\"aggregator\"")
     });
     assert!(terminated.is_some_and(|line| line.ends_with("} 1")), "{metrics}");
