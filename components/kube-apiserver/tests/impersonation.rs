@@ -4,11 +4,13 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::time::{Duration, Instant};
 use testkit::api_server::ApiServer;
 use testkit::etcd::Etcd;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 
 /// The answer's code and body.
 async fn send(
@@ -41,7 +43,11 @@ async fn send(
     }
 }
 
+/// Lets somebody do what the rules say, from now on.
 async fn allow(admin: &kube::Client, who: &str, rules: Value) {
+    let first = |list: &Value| list[0].as_str().unwrap_or("").to_owned();
+    let last = rules.as_array().unwrap().last().unwrap();
+    let asked = json!({"group": first(&last["apiGroups"]), "resource": first(&last["resources"]), "verb": first(&last["verbs"])});
     let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": who}, "rules": rules});
     let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": who},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": who},
@@ -49,6 +55,17 @@ async fn allow(admin: &kube::Client, who: &str, rules: Value) {
     for (kind, object) in [("clusterroles", role), ("clusterrolebindings", binding)] {
         let (code, answer) = send(admin, "POST", &format!("{RBAC}/{kind}"), &[], &object).await;
         assert!(code.is_success(), "{answer}");
+    }
+    // The authorizer follows a watch.
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {"user": who, "resourceAttributes": asked}});
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let (_, answer) = send(admin, "POST", REVIEWS, &[], &review).await;
+        if answer["status"]["allowed"] == true {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{answer}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

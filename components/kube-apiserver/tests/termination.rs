@@ -119,7 +119,7 @@ async fn watches_end_spread_out_and_late_requests_are_told_to_come_back() {
     let etcd = Etcd::start().await.unwrap();
     let flags = [
         "--shutdown-watch-termination-grace-period=3s",
-        "--shutdown-delay-duration=1s",
+        "--shutdown-delay-duration=5s",
         "--shutdown-send-retry-after=true",
     ];
     let mut server = ApiServer::start(Path::new(BINARY), &etcd, &flags).await.unwrap();
@@ -143,7 +143,7 @@ async fn watches_end_spread_out_and_late_requests_are_told_to_come_back() {
     // Readiness goes at once, liveness stays; other requests are still answered.
     let mut unready = None;
     while unready.is_none() {
-        assert!(signalled.elapsed() < Duration::from_millis(900), "still ready");
+        assert!(signalled.elapsed() < Duration::from_secs(4), "still ready");
         if get(&probing, "/readyz").await == Ok(StatusCode::INTERNAL_SERVER_ERROR) {
             unready = Some(signalled.elapsed());
         }
@@ -157,7 +157,7 @@ async fn watches_end_spread_out_and_late_requests_are_told_to_come_back() {
     let mut ends: Vec<Duration> = futures::future::join_all(ends).await;
     ends.sort();
     let (first, last) = (ends[0], ends[ends.len() - 1]);
-    assert!(first >= Duration::from_secs(1), "{first:?}");
+    assert!(first >= Duration::from_secs(5), "{first:?}");
     assert!(last - first > Duration::from_millis(1500), "{ends:?}");
     server.terminate(Duration::from_secs(60)).unwrap();
 }

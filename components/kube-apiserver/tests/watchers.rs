@@ -15,10 +15,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use testkit::api_server::ApiServer;
 use testkit::etcd::{Etcd, EtcdSpec};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// Streams that one connection carries; upstream's servers take 250.
-const PER_CONNECTION: usize = 200;
+/// Watches that are opened at once. Each has a connection of its own, for kube speaks HTTP/1.1: with hundreds of handshakes at once
+/// some last longer than a server waits for clients.
+const OPENED_AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn size(name: &str, default: usize) -> usize {
@@ -61,10 +63,18 @@ fn version_of(line: &str) -> String {
 
 /// Reads up to event number `last`, each exactly once, in order. A watch whose time is over is begun again from the
 /// last revision that was seen, as clients do.
-async fn follow(client: kube::Client, mut version: String, last: usize, seen: Arc<AtomicUsize>) {
+async fn follow(
+    client: kube::Client,
+    mut version: String,
+    last: usize,
+    opening: Arc<Semaphore>,
+    seen: Arc<AtomicUsize>,
+) {
     let mut want = 1;
     while want <= last {
+        let turn = opening.acquire().await.unwrap();
         let mut lines = Box::pin(watch(&client, &version).await).lines();
+        drop(turn);
         loop {
             let line = tokio::time::timeout(PATIENCE, lines.try_next()).await;
             let Some(line) = line.unwrap_or_else(|_| panic!("no event {want}")).unwrap() else {
@@ -127,21 +137,19 @@ impl Run {
             watchers: JoinSet::new(),
             seen: Arc::default(),
         };
-        let mut client = run.server.admin().await.unwrap();
+        let client = run.server.admin().await.unwrap();
         // These are opened and never read.
         let mut stuck: Vec<Box<dyn std::any::Any + Send>> = Vec::new();
-        let stuck_client = run.server.admin().await.unwrap();
         for _ in 0..3 {
-            stuck.push(Box::new(Box::pin(watch(&stuck_client, &version).await)));
+            stuck.push(Box::new(Box::pin(watch(&client, &version).await)));
         }
-        for number in 0..watchers {
-            if number % PER_CONNECTION == 0 {
-                client = run.server.admin().await.unwrap();
-            }
+        let opening = Arc::new(Semaphore::new(OPENED_AT_ONCE));
+        for _ in 0..watchers {
             run.watchers.spawn(follow(
                 client.clone(),
                 version.clone(),
                 events,
+                Arc::clone(&opening),
                 Arc::clone(&run.seen),
             ));
         }

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use testkit::api_server::ApiServer;
 use testkit::etcd::Etcd;
@@ -146,10 +147,13 @@ impl Bench {
 
     /// Configurations reach admission by a watch: waits until a marker configuration made afterwards acts.
     pub async fn settled(&self, name: &str) {
+        // Each has a name of its own: the one before may still act after it was deleted.
+        static MARKERS: AtomicU32 = AtomicU32::new(0);
+        let name = format!("{name}-{}", MARKERS.fetch_add(1, Ordering::Relaxed));
         let marker = format!("marker-{name}");
         let mut hook = self.hook("marker.example.com", "/deny", json!({}));
         hook["namespaceSelector"] = json!({});
-        hook["objectSelector"] = json!({"matchLabels": {"marker": name}});
+        hook["objectSelector"] = json!({"matchLabels": {"marker": &name}});
         let object = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingWebhookConfiguration",

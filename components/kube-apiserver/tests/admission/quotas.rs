@@ -49,6 +49,8 @@ async fn no_quota_is_charged_for_what_another_refuses_and_resizes_are_counted() 
     let pods = format!("{DEFAULT}/pods");
     let (code, answer, _) = bench.post(&pods, &pod("p", "1")).await;
     assert_eq!(code, 201, "{answer}");
+    // Admission charges what it knows of: a consistent read waits until that is the newest.
+    assert_eq!(used(&bench, "b").await, json!({"pods": "1"}));
     for (name, cpu, why) in [
         (
             "q",
