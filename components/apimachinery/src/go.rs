@@ -111,6 +111,16 @@ impl Decimal {
     }
 }
 
+/// `unicode.IsPrint`: letters, marks, numbers, punctuation, symbols and the ASCII space.
+pub fn is_print(c: char) -> bool {
+    match c {
+        ' '..='~' => true,
+        '\0'..='\u{7f}' => false,
+        // Rust escapes the same when it prints a text for debugging, but for marks without a letter before them.
+        c => ['a', c].iter().collect::<String>().escape_debug().nth(1) == Some(c),
+    }
+}
+
 /// `%#v` of a value decoded into an `interface{}`: as a Go program would have it.
 pub fn syntax(value: &Value) -> String {
     let joined = |all: Vec<String>| all.join(", ");
@@ -200,6 +210,29 @@ fn json_float(float: f64) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_is_no_letter_sign_or_space_is_not_printed() {
+        for (c, expected) in [
+            ('a', true),
+            (' ', true),
+            ('~', true),
+            ('\u{f6}', true),
+            ('\u{301}', true),
+            ('\u{1f600}', true),
+            ('\u{fffd}', true),
+            ('\0', false),
+            ('\u{7f}', false),
+            ('\u{85}', false),
+            ('\u{a0}', false),
+            ('\u{200b}', false),
+            ('\u{2028}', false),
+            ('\u{e000}', false),
+            ('\u{10ffff}', false),
+        ] {
+            assert_eq!(is_print(c), expected, "{c:?}");
+        }
+    }
 
     #[test]
     fn numbers_are_texts() {

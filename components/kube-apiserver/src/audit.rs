@@ -11,6 +11,7 @@ pub mod record;
 pub mod truncate;
 
 use crate::connect::relay::Joined;
+use crate::header;
 use crate::serving::body::{Body, Response};
 use apimachinery::ApiError;
 use backend::Backend;
@@ -22,17 +23,16 @@ use metrics::Counts;
 use policy::{Level, Policy};
 use prometheus_client::registry::Registry;
 pub use record::Record;
+use std::borrow::Cow;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The caller's Audit-ID as it is, or a fresh one.
 pub fn id_of(headers: &HeaderMap) -> String {
-    let given = headers
-        .get("audit-id")
-        .and_then(|value| value.to_str().ok())
-        .filter(|text| !text.is_empty());
-    given.map_or_else(crate::metadata::new_uid, str::to_owned)
+    let given = headers.get("audit-id").map(header::text);
+    let given = given.filter(|text| !text.is_empty());
+    given.map_or_else(crate::metadata::new_uid, Cow::into_owned)
 }
 
 /// Policy and backends; nothing is done without both.

@@ -14,6 +14,7 @@ pub mod webhook;
 pub mod websocket;
 pub mod x509;
 
+use crate::header;
 use crate::identity::User;
 use crate::metrics::tokens::TokenMetrics;
 use crate::serving::certificates::ClientAuthority;
@@ -24,6 +25,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use lookup::Lookup;
 use notes::Notes;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -84,7 +86,7 @@ impl Authenticator {
             }
         }
         if let Some(token) = bearer_token(headers, notes) {
-            match self.tokens.authenticate(token, &[], notes).boxed().await {
+            match self.tokens.authenticate(&token, &[], notes).boxed().await {
                 Ok(Some(found)) => return Ok(found.user),
                 Ok(None) => refusals.push("invalid bearer token".to_owned()),
                 Err(refusal) => refusals.push(refusal.0),
@@ -111,8 +113,15 @@ impl Authenticator {
 }
 
 /// The token of an Authorization header: its second word.
-fn bearer_token<'h>(headers: &'h HeaderMap, notes: &mut Notes) -> Option<&'h str> {
-    let mut words = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().splitn(3, ' ');
+fn bearer_token<'h>(headers: &'h HeaderMap, notes: &mut Notes) -> Option<Cow<'h, str>> {
+    match header::text(headers.get(AUTHORIZATION)?) {
+        Cow::Borrowed(given) => token_of(given, notes).map(Cow::Borrowed),
+        Cow::Owned(given) => token_of(&given, notes).map(|token| Cow::Owned(token.to_owned())),
+    }
+}
+
+fn token_of<'h>(given: &'h str, notes: &mut Notes) -> Option<&'h str> {
+    let mut words = given.trim().splitn(3, ' ');
     let (scheme, token) = (words.next()?, words.next()?);
     if !scheme.eq_ignore_ascii_case("bearer") {
         return None;
@@ -271,6 +280,7 @@ mod tests {
             ("bearer abc", Some("abc"), false),
             (" BEARER abc ", Some("abc"), false),
             ("Bearer abc def", Some("abc"), false),
+            ("Bearer \u{fc}", Some("\u{fc}"), false),
             ("Bearer  abc", None, true),
             ("Bearer", None, false),
             ("Bearer ", None, false),
@@ -280,7 +290,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, header.parse().unwrap());
             let mut notes = Notes::default();
-            assert_eq!(bearer_token(&headers, &mut notes), token, "{header:?}");
+            assert_eq!(bearer_token(&headers, &mut notes).as_deref(), token, "{header:?}");
             assert_eq!(!notes.warnings.is_empty(), warned, "{header:?}");
         }
     }

@@ -20,6 +20,7 @@ pub mod etcd;
 mod events;
 pub mod flow_control;
 pub mod handlers;
+pub mod header;
 pub mod identity;
 pub mod inflight;
 pub mod kinds;

@@ -1,5 +1,6 @@
 //! Media types of requests and answers.
 
+use crate::header;
 use crate::request::ApiRequest;
 use crate::request_info::Query;
 use api::Resource;
@@ -308,10 +309,7 @@ pub fn choose<'a>(headers: &HeaderMap, offered: &[&'a str]) -> Option<&'a str> {
 }
 
 fn prefers_pretty(headers: &HeaderMap) -> bool {
-    let agent = headers
-        .get(USER_AGENT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("");
+    let agent = header::first(headers, &USER_AGENT);
     ["curl", "Wget", "Mozilla/5.0"]
         .iter()
         .any(|prefix| agent.starts_with(prefix))
@@ -319,10 +317,7 @@ fn prefers_pretty(headers: &HeaderMap) -> bool {
 
 /// The media type of a request body, without parameters; JSON when none is given.
 pub fn content_type(headers: &HeaderMap) -> String {
-    let text = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("");
+    let text = header::first(headers, &CONTENT_TYPE);
     let media_type = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     if media_type.is_empty() {
         JSON.to_owned()

@@ -8,6 +8,7 @@ use crate::audit;
 use crate::authentication::notes::Notes;
 use crate::compress;
 use crate::handlers;
+use crate::header;
 use crate::identity::User;
 use crate::inflight::{self, Pass};
 use crate::media::FailureForm;
@@ -29,6 +30,7 @@ use http::{HeaderValue, Method, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use rights::{Refusal, acting_user, authorize, undecided};
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -425,19 +427,15 @@ fn timed_out() -> ApiError {
 /// What the client calls this server: HTTP/2 says it apart from the headers.
 fn host_of(parts: &Parts) -> Option<String> {
     let of_uri = parts.uri.authority().map(|authority| authority.as_str());
-    let of_headers = || parts.headers.get(http::header::HOST)?.to_str().ok();
-    of_uri.or_else(of_headers).map(str::to_owned)
+    let of_headers = || parts.headers.get(http::header::HOST).map(header::text);
+    of_uri.map(Cow::Borrowed).or_else(of_headers).map(Cow::into_owned)
 }
 
 /// Compressed request bodies are not taken: they would make the body limit meaningless.
 fn check_encoding(parts: &Parts) -> Result<(), ApiError> {
-    match parts
-        .headers
-        .get(http::header::CONTENT_ENCODING)
-        .and_then(|value| value.to_str().ok())
-    {
-        None | Some("" | "identity") => Ok(()),
-        Some(_) => Err(ApiError::unsupported_media_type(&[
+    match &*header::first(&parts.headers, &http::header::CONTENT_ENCODING) {
+        "" | "identity" => Ok(()),
+        _ => Err(ApiError::unsupported_media_type(&[
             crate::media::JSON,
             crate::media::YAML,
         ])),

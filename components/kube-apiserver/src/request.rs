@@ -2,6 +2,7 @@
 
 mod warnings;
 
+use crate::header;
 use crate::identity::User;
 use crate::request_info::{Query, RequestInfo};
 use crate::serving::peer::Peer;
@@ -13,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use parking_lot::Mutex;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -142,10 +144,7 @@ impl ApiRequest {
         self.query.all("dryRun").any(|value| value == "All")
     }
 
-    pub fn user_agent(&self) -> &str {
-        self.headers
-            .get(http::header::USER_AGENT)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("")
+    pub fn user_agent(&self) -> Cow<'_, str> {
+        header::first(&self.headers, &http::header::USER_AGENT)
     }
 }

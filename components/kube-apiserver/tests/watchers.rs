@@ -302,6 +302,33 @@ async fn lists_and_watches_that_make_no_sense_are_refused() {
         .create(&PostParams::default(), &map)
         .await
         .unwrap();
+    // Who may get bookmarks and begins from no revision is told where the objects end that there were.
+    let ends = async |query: &str| {
+        let request = http::Request::get(format!("{maps}?watch=1&{query}"))
+            .body(Vec::new())
+            .unwrap();
+        let mut lines = Box::pin(client.request_stream(request).await.unwrap()).lines();
+        let mut kinds = Vec::new();
+        while kinds.len() < 2 {
+            let next = tokio::time::timeout(PATIENCE, lines.try_next());
+            let Some(line) = next.await.unwrap().unwrap() else {
+                break;
+            };
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let end = &event["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"];
+            kinds.push(format!(
+                "{}{}",
+                event["type"].as_str().unwrap(),
+                end.as_str().unwrap_or("")
+            ));
+        }
+        kinds
+    };
+    for query in ["", "&resourceVersion=", "&resourceVersion=0"] {
+        let query = format!("allowWatchBookmarks=true{query}");
+        assert_eq!(ends(&query).await, ["ADDED", "BOOKMARKtrue"], "{query}");
+    }
+    assert_eq!(ends("timeoutSeconds=1").await, ["ADDED"]);
     // Reflectors look for a revision that isn't reached inside the stream.
     let now: i64 = made.metadata.resource_version.unwrap().parse().unwrap();
     let ahead = format!(

@@ -429,7 +429,7 @@ async fn options_of_deletions_have_their_types() {
             .await
             .refusal();
         assert!(
-            refused.starts_with("500 json: cannot unmarshal") && refused.contains(field),
+            refused.starts_with("400 json: cannot unmarshal") && refused.contains(field),
             "{body}: {refused}"
         );
     }

@@ -110,7 +110,7 @@ pub async fn fetch(
     if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(tag).ok()) {
         request.headers_mut().insert(IF_NONE_MATCH, tag);
     }
-    proxy::identify(request.headers_mut(), user, backend.hides_uids());
+    proxy::identify(request.headers_mut(), user, backend.hides_uids())?;
     let response = backend.send(request).await?;
     let status = response.status();
     let tag = response

@@ -117,7 +117,7 @@ async fn sent(
     let upgrading = upgrade.is_some() && relay::is_upgrade(&parts.headers);
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut headers = relay::forwarded(&parts.headers, upgrading);
-    identify(&mut headers, user, backend.hides_uids());
+    identify(&mut headers, user, backend.hides_uids())?;
     if let Some(encoding) = parts.headers.get(ACCEPT_ENCODING) {
         headers.insert(ACCEPT_ENCODING, encoding.clone());
     }
@@ -171,23 +171,38 @@ fn tell_origin(headers: &mut HeaderMap, path: &str, authority: &str) {
 }
 
 /// The headers that tell the other server whose request this is. Whatever the client sent of them is gone.
-pub fn identify(headers: &mut HeaderMap, user: &User, without_uid: bool) {
+pub fn identify(headers: &mut HeaderMap, user: &User, without_uid: bool) -> Result<(), Unreachable> {
     let mut add = |name: &str, value: &str| {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
-            headers.append(name, value);
-        }
+        let refused = |what: &str| Unreachable(format!("net/http: invalid header field {what}"));
+        // Left out, the request would be made in the name of this server.
+        let key = HeaderName::try_from(name).map_err(|_| refused(&format!("name {name:?}")))?;
+        let value =
+            HeaderValue::from_str(value).map_err(|_| refused(&format!("value for {:?}", canonical(name))))?;
+        headers.append(key, value);
+        Ok(())
     };
-    add("x-remote-user", &user.name);
+    add("x-remote-user", &user.name)?;
     if !user.uid.is_empty() && !without_uid {
-        add("x-remote-uid", &user.uid);
+        add("x-remote-uid", &user.uid)?;
     }
     for group in &user.groups {
-        add("x-remote-group", group);
+        add("x-remote-group", group)?;
     }
     for (key, values) in &user.extra {
         let name = format!("x-remote-extra-{}", escape(key));
-        values.iter().for_each(|value| add(&name, value));
+        values.iter().try_for_each(|value| add(&name, value))?;
     }
+    Ok(())
+}
+
+/// The name of a header as Go writes it: each of its words with a capital.
+fn canonical(name: &str) -> String {
+    let mut beginning = true;
+    let capitals = name.chars().map(|c| {
+        let capital = std::mem::replace(&mut beginning, c == '-');
+        if capital { c.to_ascii_uppercase() } else { c }
+    });
+    capitals.collect()
 }
 
 /// A key as part of a header's name: what may not stand in one is percent-encoded.
@@ -257,6 +272,23 @@ mod tests {
     }
 
     #[test]
+    fn who_cannot_be_named_is_not_left_out() {
+        let named = |name: &str| User {
+            name: name.into(),
+            groups: vec!["a".into()],
+            ..User::default()
+        };
+        let mut headers = HeaderMap::new();
+        identify(&mut headers, &named("j\u{f6}rg"), false).unwrap();
+        assert_eq!(headers["x-remote-user"].as_bytes(), "j\u{f6}rg".as_bytes());
+        let refusal = identify(&mut HeaderMap::new(), &named("a\nb"), false).unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "net/http: invalid header field value for \"X-Remote-User\""
+        );
+    }
+
+    #[test]
     fn the_user_travels_in_headers() {
         let user = User {
             name: "jane".into(),
@@ -269,7 +301,7 @@ mod tests {
             .into(),
         };
         let mut headers = HeaderMap::new();
-        identify(&mut headers, &user, false);
+        identify(&mut headers, &user, false).unwrap();
         let all = |name: &str| -> Vec<&str> {
             let values = headers.get_all(name).iter();
             values.map(|value| value.to_str().unwrap()).collect()
@@ -279,7 +311,7 @@ mod tests {
         assert_eq!(all("x-remote-group"), ["a", "b"]);
         assert_eq!(all("x-remote-extra-example.org%2fscope%25"), ["x", "y"]);
         let mut headers = HeaderMap::new();
-        identify(&mut headers, &user, true);
+        identify(&mut headers, &user, true).unwrap();
         assert!(headers.contains_key("x-remote-user") && !headers.contains_key("x-remote-uid"));
     }
 }

@@ -1,6 +1,7 @@
 //! What is known of a request for its audit events and its metrics, gathered on its way.
 
 use super::policy::Rules;
+use crate::header;
 use crate::identity::User;
 use crate::protobuf;
 use crate::request::Annotations;
@@ -56,12 +57,8 @@ pub struct Record {
 impl Record {
     pub fn new(parts: &Parts, peer: &Peer, id: String) -> Self {
         let header = |name: &str| {
-            parts
-                .headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or("")
-                .to_owned()
+            let value = parts.headers.get(name).map(header::text);
+            value.unwrap_or_default().into_owned()
         };
         Self {
             id,
@@ -212,10 +209,7 @@ fn whole(body: &Body) -> Option<Bytes> {
 }
 
 fn object(registry: &Registry, headers: &HeaderMap, body: &[u8]) -> Option<Value> {
-    let content_type = headers
-        .get(http::header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("");
+    let content_type = header::first(headers, &http::header::CONTENT_TYPE);
     if content_type.contains("yaml") {
         return crate::kinds::yaml::parse(body).ok();
     }

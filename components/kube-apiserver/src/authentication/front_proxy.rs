@@ -1,6 +1,7 @@
 //! Requests that an authenticating proxy forwards, with the user in headers.
 
 use super::Rejected;
+use crate::header;
 use crate::identity::User;
 use crate::serving::certificates::ClientAuthority;
 use crate::serving::peer::Peer;
@@ -45,9 +46,8 @@ impl FrontProxy {
             .group_headers
             .iter()
             .flat_map(|header| headers.get_all(header.as_str()).iter())
-            .filter_map(|value| value.to_str().ok())
+            .map(|value| header::text(value).into_owned())
             .filter(|value| !value.is_empty())
-            .map(str::to_owned)
             .collect();
         Ok(Some(User {
             name,
@@ -62,10 +62,10 @@ fn first(headers: &HeaderMap, names: &[String]) -> String {
     names
         .iter()
         .filter_map(|name| headers.get(name.as_str()))
-        .filter_map(|value| value.to_str().ok())
+        .map(header::text)
         .find(|value| !value.is_empty())
-        .unwrap_or("")
-        .to_owned()
+        .unwrap_or_default()
+        .into_owned()
 }
 
 /// Extra data from headers with one of the prefixes. Names of headers are lower case here; what is encoded in a key
@@ -76,9 +76,12 @@ pub(super) fn extra_headers(headers: &HeaderMap, prefixes: &[String]) -> BTreeMa
         let key = prefixes
             .iter()
             .find_map(|prefix| name.as_str().strip_prefix(prefix.to_ascii_lowercase().as_str()));
-        if let (Some(key), Ok(value)) = (key, value.to_str()) {
+        if let Some(key) = key {
             let key = percent_decode_str(key).decode_utf8_lossy().into_owned();
-            extra.entry(key).or_default().push(value.to_owned());
+            extra
+                .entry(key)
+                .or_default()
+                .push(header::text(value).into_owned());
         }
     }
     extra

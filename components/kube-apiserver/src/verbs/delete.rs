@@ -17,7 +17,7 @@ use crate::stores::Failure;
 use api::Resource;
 use apimachinery::managed_fields::Compact;
 use apimachinery::status::{self, Details};
-use apimachinery::{ApiError, GroupResource, Reason, meta};
+use apimachinery::{ApiError, GroupResource, meta};
 use http::StatusCode;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -122,15 +122,14 @@ fn read_options(request: &ApiRequest) -> Result<DeleteOptions, ApiError> {
     DeleteOptions::read(request, Some(&body))
 }
 
-/// Options of the wrong types are refused, and not left out: a deletion with `dryRun: "All"` must not happen. Upstream
-/// answers with the decoder's error as it is, which makes it a 500.
+/// Options of the wrong types are refused, and not left out: a deletion with `dryRun: "All"` must not happen.
 fn fit_options(body: &mut Value) -> Result<(), ApiError> {
     let schemas = api::schema::built_in();
     let id = schemas.id("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
     let id = id.ok_or_else(|| ApiError::internal("there is no schema of DeleteOptions"))?;
     apimachinery::decode::fit(&schemas, id, body)
         .map(drop)
-        .map_err(|error| ApiError::new(500, Reason::Unknown, error.to_string(), None))
+        .map_err(|error| ApiError::bad_request(error.to_string()))
 }
 
 /// Kinds whose deletion answers with the object that was deleted.

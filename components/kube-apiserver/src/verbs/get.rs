@@ -14,6 +14,11 @@ use storage::RequestedRevision;
 
 pub async fn get(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
+    if request.query.is_true("export") {
+        return Err(ApiError::bad_request(
+            "the export parameter, deprecated since v1.14, is no longer supported",
+        ));
+    }
     let revision = RequestedRevision::parse(request.query.get("resourceVersion").unwrap_or(""))
         .map_err(|error| target.error(error))?;
     check_key(&target.name)?;

@@ -4,6 +4,7 @@ use super::list::whole_number;
 use crate::request::ApiRequest;
 use crate::request_info::says_true;
 use apimachinery::field::{Error, Path};
+use apimachinery::go::is_print;
 use apimachinery::{ApiError, GroupVersionKind};
 use serde_json::Value;
 
@@ -76,11 +77,12 @@ fn check_manager(manager: &str, errors: &mut Vec<Error>) {
     if manager.len() > MANAGER_LIMIT {
         errors.push(Error::too_long(&path, MANAGER_LIMIT));
     }
-    if manager.chars().any(char::is_control) {
+    for (position, character) in manager.char_indices().filter(|(_, c)| !is_print(*c)) {
+        let code = character as u32;
         errors.push(Error::invalid(
             &path,
             manager,
-            "should only contain printable characters",
+            format!("invalid character U+{code:04X} (at position {position})"),
         ));
     }
 }

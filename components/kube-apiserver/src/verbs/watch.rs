@@ -56,7 +56,12 @@ pub async fn watch(
         .get("sendInitialEvents")
         .filter(|text| !text.is_empty())
         .map(says_true);
-    check_options(request, send_initial_events, server.has_feature("WatchList"))?;
+    let watch_list = server.has_feature("WatchList");
+    check_options(request, send_initial_events, watch_list)?;
+    // Watches from no revision always begin with all objects. Whoever may get bookmarks is told where these end, as in a watch that asks
+    // for them (upstream's SetListOptionsDefaults).
+    let from_none = matches!(query.get("resourceVersion"), None | Some("" | "0"));
+    let send_initial_events = send_initial_events.or((watch_list && from_none).then_some(true));
     let fields = selectors::of_named(&target.name, query.get("fieldSelector").unwrap_or(""))?;
     let mut filter = selectors::filter(&target.row, query.get("labelSelector").unwrap_or(""), &fields)?;
     let late = filter

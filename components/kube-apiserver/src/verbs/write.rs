@@ -25,6 +25,7 @@ use crate::stores::Failure;
 use api::Resource;
 use apimachinery::decode::Unchanged;
 use apimachinery::field::{Error, Path};
+use apimachinery::go::is_print;
 use apimachinery::managed_fields::{Compact, Writer};
 use apimachinery::{ApiError, meta};
 use parking_lot::Mutex;
@@ -218,7 +219,7 @@ pub fn manager(request: &ApiRequest, options: &WriteOptions) -> String {
     }
     let agent = request.user_agent();
     let first = agent.split('/').next().unwrap_or("");
-    first.chars().filter(|c| !c.is_control()).take(128).collect()
+    first.chars().filter(|c| is_print(*c)).take(128).collect()
 }
 
 /// Server-side apply on an object, or on none.

@@ -45,12 +45,12 @@ fn one(condition: &Value, path: &Path) -> ErrorList {
         ));
     }
     if text(condition, &["lastTransitionTime"]).is_empty() {
-        errors.push(Error::required(&path.child("lastTransitionTime"), "must be set"));
+        errors.push(Error::required(&path.child("lastTransitionTime"), ""));
     }
     let reason = text(condition, &["reason"]);
     let own = path.child("reason");
     if reason.is_empty() {
-        errors.push(Error::required(&own, "must be set"));
+        errors.push(Error::required(&own, ""));
     } else {
         if !is_reason(reason) {
             errors.push(Error::invalid(&own, reason, reason_message()));

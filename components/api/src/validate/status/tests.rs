@@ -66,8 +66,8 @@ fn numbers_of_workloads_fit_together() {
             json!({}),
             json!({"conditions": [{"type": "A", "status": "True"}]}),
             vec![
-                "status.conditions[0].lastTransitionTime: Required value: must be set",
-                "status.conditions[0].reason: Required value: must be set",
+                "status.conditions[0].lastTransitionTime: Required value",
+                "status.conditions[0].reason: Required value",
             ],
         ),
     ] {
