@@ -14,7 +14,7 @@ use crate::media::FailureForm;
 use crate::metrics::access::Step;
 use crate::metrics::requests::labels::APISERVER;
 use crate::peers;
-use crate::request::{ApiRequest, Arrived, HandedOn};
+use crate::request::{ApiRequest, Arrived, HandedOn, host_of};
 use crate::request_info::{self, Query, RequestInfo};
 use crate::server::Server;
 use crate::serving::body::{self, ReadError, Response};
@@ -264,7 +264,8 @@ async fn allowed(
     let remote = server.aggregator.routes().of(&info).cloned();
     if let Some(remote) = remote {
         let deadline = (!info.is_long_running()).then_some(deadline);
-        let forwarding = aggregator::proxy::forward(&remote, arrived, &user, record).boxed();
+        let redirecting = !server.flags.aggregator_reject_forwarding_redirect;
+        let forwarding = aggregator::proxy::forward(&remote, arrived, &user, record, redirecting).boxed();
         let outcome = within(deadline, forwarding).await;
         if outcome.is_err() {
             record.terminated = Some(APISERVER);
@@ -420,13 +421,6 @@ async fn within<T>(deadline: Option<Instant>, forwarding: impl Future<Output = T
 
 fn timed_out() -> ApiError {
     ApiError::timeout("request did not complete within the allotted timeout", 0)
-}
-
-/// What the client calls this server: HTTP/2 says it apart from the headers.
-fn host_of(parts: &Parts) -> Option<String> {
-    let of_uri = parts.uri.authority().map(|authority| authority.as_str());
-    let of_headers = || parts.headers.get(http::header::HOST)?.to_str().ok();
-    of_uri.or_else(of_headers).map(str::to_owned)
 }
 
 /// Compressed request bodies are not taken: they would make the body limit meaningless.
