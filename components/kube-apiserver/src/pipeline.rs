@@ -165,10 +165,12 @@ async fn guarded(
     let Arrived { parts, peer, .. } = &asked.arrived;
     let begun = Instant::now();
     let mut notes = Notes::default();
-    let outcome = server
+    let step = traces::authentication(server.traces.as_ref());
+    let path = &asked.info.path;
+    let authenticating = server
         .authenticator
-        .authenticate(&parts.headers, peer, &asked.info.path, &mut notes)
-        .await;
+        .authenticate(&parts.headers, peer, path, &mut notes);
+    let outcome = spans::ended(step.clone(), authenticating).await;
     note_authentication(server, peer, outcome.as_deref().ok(), begun.elapsed());
     record.note(std::mem::take(&mut notes.annotations));
     let user = match outcome {
@@ -184,7 +186,7 @@ async fn guarded(
         }
     };
     record.user = Some(Arc::clone(&user));
-    let span = traces::begin(server.traces.as_ref(), parts, record, peer);
+    let span = traces::begin(server.traces.as_ref(), step, parts, record, peer);
     let serving = identified(server, asked, user, form, record);
     let mut outcome = spans::within(span.clone(), serving).await;
     if let Some(span) = span {
@@ -293,6 +295,7 @@ async fn allowed(
     }
     let long_running = info.is_long_running();
     let mutating = info.is_mutating() || parts.method == Method::POST;
+    let verb = traces::verb(&server.registry, record, &parts.headers);
     let mut handed_on = None;
     let body = if hands_on {
         handed_on = Some(HandedOn {
@@ -313,15 +316,14 @@ async fn allowed(
     };
     record.note_request(&server.registry.load(), &parts.headers, &body);
     record.body_bytes = body.len();
+    traces::body_read(verb.as_ref(), &info, body.len());
     let compressible = compress::wanted(&parts.headers, &info) && server.has_feature(compress::FEATURE);
     let mut request = ApiRequest::new(parts.method, info, query, parts.headers, user, body, deadline);
     request.tells_object = record.tells_object();
     *request.handed_on.lock() = handed_on;
     let request = Arc::new(request);
-    let handling = spans::ended(
-        traces::verb(record, &request.headers),
-        handled(Arc::clone(server), Arc::clone(&request), upgrade),
-    );
+    let handling = handled(Arc::clone(server), Arc::clone(&request), upgrade);
+    let handling = spans::ended(verb, handling);
     let outcome = if long_running {
         // A watch keeps its seat until it has begun, not while it runs.
         let outcome = handling.await;

@@ -9,6 +9,7 @@ use crate::media::{self, Accepted, Encoding, Shape};
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::{Body, Response};
+use crate::traces;
 use crate::verbs::write::Shown;
 use api::{Registry, Resource};
 use apimachinery::managed_fields::Compact;
@@ -16,7 +17,7 @@ use apimachinery::{ApiError, json, meta};
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
-use storage::ObjectRef;
+use storage::{ObjectRef, spans};
 
 /// The object's JSON in the row's version; the stored bytes when that is the stored version.
 pub fn json_bytes(row: &Resource, object: &ObjectRef) -> Result<Bytes, ApiError> {
@@ -48,8 +49,36 @@ pub fn value_of(row: &Resource, object: &ObjectRef) -> Result<Value, ApiError> {
     kinds::to_version(row, value)
 }
 
+/// Makes an answer, and tells the request's span of it.
+pub fn told(
+    request: &ApiRequest,
+    row: &Resource,
+    accepted: &Accepted,
+    make: impl FnOnce() -> Result<Response, ApiError>,
+) -> Result<Response, ApiError> {
+    spans::event("About to write a response");
+    let span = traces::serializing(request, row, accepted);
+    let answer = make();
+    traces::serialized(span, &answer);
+    spans::event("Writing http response done");
+    answer
+}
+
 /// An answer that is one object. What is stored in the wanted form is sent as it is.
 pub fn one(
+    server: &Server,
+    request: &ApiRequest,
+    row: &Resource,
+    object: Shown,
+    code: StatusCode,
+    accepted: &Accepted,
+) -> Result<Response, ApiError> {
+    told(request, row, accepted, || {
+        made(server, request, row, object, code, accepted)
+    })
+}
+
+fn made(
     server: &Server,
     request: &ApiRequest,
     row: &Resource,

@@ -207,12 +207,12 @@ mod tests {
         for (plugins, admit, validate) in [
             (&[AlwaysAdmit, AlwaysDeny][..], "all", "all"),
             (&[MutatingAdmissionPolicy, MutatingAdmissionWebhook], "all", ""),
-            (&[ValidatingAdmissionPolicy, ValidatingAdmissionWebhook], "", "all"),
             (
-                &[NamespaceLifecycle, NodeRestriction],
-                "CREATE UPDATE DELETE",
+                &[ValidatingAdmissionPolicy, ValidatingAdmissionWebhook],
                 "",
+                "all",
             ),
+            (&[NamespaceLifecycle, NodeRestriction], "CREATE UPDATE DELETE", ""),
             (&[NamespaceExists], "", "CREATE UPDATE DELETE"),
             (&[Priority], "CREATE UPDATE DELETE", "CREATE UPDATE DELETE"),
             (
