@@ -13,7 +13,7 @@ use crate::request_info::RequestInfo;
 use crate::serving::body::{Body, Response};
 use crate::serving::peer::Peer;
 use api::{Registry, Resource};
-use apimachinery::ApiError;
+use apimachinery::{ApiError, GroupVersionKind};
 use arc_swap::ArcSwap;
 use component_config::kube_apiserver::collector::Collector;
 use futures::StreamExt;
@@ -201,13 +201,13 @@ pub fn body_read(verb: Option<&Context>, info: &RequestInfo, length: usize) {
 }
 
 /// The span of turning what a handler found into an answer.
-pub fn serializing(request: &ApiRequest, row: &Resource, accepted: &Accepted) -> Option<Context> {
+pub fn serializing(request: &ApiRequest, kind: &GroupVersionKind, accepted: &Accepted) -> Option<Context> {
     spans::child("SerializeObject", SpanKind::Internal, || {
         let mut attributes = vec![
             KeyValue::new("method", request.method.as_str().to_owned()),
             KeyValue::new("url", request.info.path.clone()),
             KeyValue::new("mediaType", accepted.encoding.content_type()),
-            KeyValue::new("encoder", encoder(row, accepted)),
+            KeyValue::new("encoder", encoder(kind, accepted)),
         ];
         attributes.extend(spans::audit_id());
         Context::map_current(|context| {
@@ -238,12 +238,12 @@ pub fn serialized(span: Option<Context>, outcome: &Result<Response, ApiError>) {
 }
 
 /// What upstream calls the encoder of an answer.
-fn encoder(row: &Resource, accepted: &Accepted) -> String {
+fn encoder(kind: &GroupVersionKind, accepted: &Accepted) -> String {
     let version = match &accepted.shape {
         Shape::Table(version) | Shape::PartialObject(version) | Shape::PartialList(version) => {
             format!("meta.k8s.io/{version}")
         }
-        Shape::Object | Shape::Discovery { .. } => row.gvk.api_version(),
+        Shape::Object | Shape::Discovery { .. } => kind.api_version(),
     };
     let serializer = match accepted.encoding {
         Encoding::Protobuf => "protobuf".to_owned(),
@@ -418,7 +418,7 @@ mod tests {
                 shape,
                 ..Accepted::default()
             };
-            assert_eq!(encoder(row, &accepted), want);
+            assert_eq!(encoder(&row.gvk, &accepted), want);
         }
     }
 }

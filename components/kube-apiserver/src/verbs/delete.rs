@@ -66,9 +66,7 @@ pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> R
             ..Details::default()
         };
         let status = status::success(Some(details));
-        return present::told(request, &target.row, &accepted, || {
-            Ok(answer::value(StatusCode::OK, &status, &accepted))
-        });
+        return present::value(request, &target.row.gvk, &accepted, StatusCode::OK, &status);
     }
     let code = if !gone && options.orphan_dependents == Some(false) {
         StatusCode::ACCEPTED
@@ -76,7 +74,7 @@ pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> R
         StatusCode::OK
     };
     let object = object.into_whole();
-    present::told(request, &target.row, &accepted, || {
+    present::told(request, &target.row.gvk, &accepted, || {
         let registry = server.registry.load();
         let shaped = present::shape_one(&registry, &target.row, object, &accepted.shape, request)?;
         Ok(answer::value(code, &shaped, &accepted))

@@ -161,7 +161,7 @@ pub async fn show(
     page: ListPage,
     accepted: Accepted,
 ) -> Result<Response, ApiError> {
-    let span = traces::serializing(request, &target.row, &accepted);
+    let span = traces::serializing(request, &target.row.gvk, &accepted);
     let answer = written(server, request, target, page, accepted).await;
     traces::serialized(span, &answer);
     answer
