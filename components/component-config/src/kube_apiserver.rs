@@ -208,6 +208,9 @@ pub struct ApiServerFlags {
     /// Services behind webhooks and aggregated APIs are reached by their endpoints only.
     #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true)]
     pub enable_aggregator_routing: bool,
+    /// An aggregated API server can't send a client elsewhere, whose credentials the client would take along.
+    #[arg(long, num_args = 0..=1, default_value_t = true, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set)]
+    pub aggregator_reject_forwarding_redirect: bool,
 
     // services
     #[arg(long, value_delimiter = ',', default_value = "10.0.0.0/24", action = clap::ArgAction::Set)]

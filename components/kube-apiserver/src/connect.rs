@@ -12,7 +12,7 @@ pub mod options;
 pub mod proxies;
 pub mod proxy;
 pub mod relay;
-mod rewrite;
+pub mod rewrite;
 pub mod stream;
 
 use crate::admission::{self, Attributes, Operation};

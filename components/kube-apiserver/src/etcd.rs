@@ -86,12 +86,21 @@ impl Store {
     }
 }
 
-/// The resources of each group of servers. The name of a resource is as [`storage::ResourceSpec::name`] has it.
+/// The resources of each set of servers, whatever the order they are named in. The name of a resource is as
+/// [`storage::ResourceSpec::name`] has it.
 fn by_servers(overrides: &[ServersOverride]) -> Vec<(&[String], Vec<String>)> {
+    let sorted = |servers: &[String]| {
+        let mut servers = servers.to_vec();
+        servers.sort();
+        servers
+    };
     let mut all: Vec<(&[String], Vec<String>)> = Vec::new();
     for one in overrides {
         let name = GroupResource::new(&*one.group, &*one.resource).to_string();
-        match all.iter_mut().find(|(servers, _)| *servers == one.servers) {
+        match all
+            .iter_mut()
+            .find(|(servers, _)| sorted(servers) == sorted(&one.servers))
+        {
             Some((_, resources)) => resources.push(name),
             None => all.push((&one.servers, vec![name])),
         }
@@ -237,5 +246,32 @@ pub async fn follow_services(transformers: Transformers) -> anyhow::Result<()> {
             tokio::task::spawn_blocking(move || asked.follow()).await?;
         }
         beat::next(RELOAD_PERIOD).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_set_of_servers_is_one_backend() {
+        let kept = |resource: &str, servers: &[&str]| ServersOverride {
+            group: "apps".to_owned(),
+            resource: resource.to_owned(),
+            servers: servers.iter().map(|one| (*one).to_owned()).collect(),
+        };
+        let overrides = [
+            kept("deployments", &["http://b", "http://a"]),
+            kept("replicasets", &["http://c"]),
+            kept("daemonsets", &["http://a", "http://b"]),
+        ];
+        let sets: Vec<Vec<String>> = by_servers(&overrides).into_iter().map(|(_, kept)| kept).collect();
+        assert_eq!(
+            sets,
+            [
+                vec!["deployments.apps", "daemonsets.apps"],
+                vec!["replicasets.apps"]
+            ]
+        );
     }
 }

@@ -12,6 +12,7 @@ pub mod objects;
 pub mod pod_security;
 pub mod requests;
 pub mod streams;
+pub mod summary;
 pub mod timed;
 pub mod tokens;
 
@@ -255,6 +256,7 @@ impl Metrics {
         told(&self.waiting, inflight.waiting());
         let mut text = String::new();
         prometheus_client::encoding::text::encode_registry(&mut text, &self.registry)?;
+        self.admission.write_summaries(&mut text)?;
         daemon::metrics::process(&mut text);
         // Nothing of this server's is hidden.
         let disabled = self.selection.disabled.len();

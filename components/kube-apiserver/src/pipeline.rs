@@ -15,7 +15,7 @@ use crate::media::FailureForm;
 use crate::metrics::access::Step;
 use crate::metrics::requests::labels::APISERVER;
 use crate::peers;
-use crate::request::{ApiRequest, Arrived, HandedOn};
+use crate::request::{ApiRequest, Arrived, HandedOn, host_of};
 use crate::request_info::{self, Query, RequestInfo};
 use crate::server::Server;
 use crate::serving::body::{self, ReadError, Response};
@@ -30,7 +30,6 @@ use http::{HeaderValue, Method, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use rights::{Refusal, acting_user, authorize, undecided};
-use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -167,10 +166,12 @@ async fn guarded(
     let Arrived { parts, peer, .. } = &asked.arrived;
     let begun = Instant::now();
     let mut notes = Notes::default();
-    let outcome = server
+    let step = traces::authentication(server.traces.as_ref());
+    let path = &asked.info.path;
+    let authenticating = server
         .authenticator
-        .authenticate(&parts.headers, peer, &asked.info.path, &mut notes)
-        .await;
+        .authenticate(&parts.headers, peer, path, &mut notes);
+    let outcome = spans::ended(step.clone(), authenticating).await;
     note_authentication(server, peer, outcome.as_deref().ok(), begun.elapsed());
     record.note(std::mem::take(&mut notes.annotations));
     let user = match outcome {
@@ -186,7 +187,7 @@ async fn guarded(
         }
     };
     record.user = Some(Arc::clone(&user));
-    let span = traces::begin(server.traces.as_ref(), parts, record, peer);
+    let span = traces::begin(server.traces.as_ref(), step, parts, record, peer);
     let serving = identified(server, asked, user, form, record);
     let mut outcome = spans::within(span.clone(), serving).await;
     if let Some(span) = span {
@@ -266,7 +267,8 @@ async fn allowed(
     let remote = server.aggregator.routes().of(&info).cloned();
     if let Some(remote) = remote {
         let deadline = (!info.is_long_running()).then_some(deadline);
-        let forwarding = aggregator::proxy::forward(&remote, arrived, &user, record).boxed();
+        let redirecting = !server.flags.aggregator_reject_forwarding_redirect;
+        let forwarding = aggregator::proxy::forward(&remote, arrived, &user, record, redirecting).boxed();
         let outcome = within(deadline, forwarding).await;
         if outcome.is_err() {
             record.terminated = Some(APISERVER);
@@ -294,6 +296,7 @@ async fn allowed(
     }
     let long_running = info.is_long_running();
     let mutating = info.is_mutating() || parts.method == Method::POST;
+    let verb = traces::verb(&server.registry, record, &parts.headers);
     let mut handed_on = None;
     let body = if hands_on {
         handed_on = Some(HandedOn {
@@ -314,15 +317,14 @@ async fn allowed(
     };
     record.note_request(&server.registry.load(), &parts.headers, &body);
     record.body_bytes = body.len();
+    traces::body_read(verb.as_ref(), &info, body.len());
     let compressible = compress::wanted(&parts.headers, &info) && server.has_feature(compress::FEATURE);
     let mut request = ApiRequest::new(parts.method, info, query, parts.headers, user, body, deadline);
     request.tells_object = record.tells_object();
     *request.handed_on.lock() = handed_on;
     let request = Arc::new(request);
-    let handling = spans::ended(
-        traces::verb(record, &request.headers),
-        handled(Arc::clone(server), Arc::clone(&request), upgrade),
-    );
+    let handling = handled(Arc::clone(server), Arc::clone(&request), upgrade);
+    let handling = spans::ended(verb, handling);
     let outcome = if long_running {
         // A watch keeps its seat until it has begun, not while it runs.
         let outcome = handling.await;
@@ -422,13 +424,6 @@ async fn within<T>(deadline: Option<Instant>, forwarding: impl Future<Output = T
 
 fn timed_out() -> ApiError {
     ApiError::timeout("request did not complete within the allotted timeout", 0)
-}
-
-/// What the client calls this server: HTTP/2 says it apart from the headers.
-fn host_of(parts: &Parts) -> Option<String> {
-    let of_uri = parts.uri.authority().map(|authority| authority.as_str());
-    let of_headers = || parts.headers.get(http::header::HOST).map(header::text);
-    of_uri.map(Cow::Borrowed).or_else(of_headers).map(Cow::into_owned)
 }
 
 /// Compressed request bodies are not taken: they would make the body limit meaningless.

@@ -9,14 +9,15 @@ use crate::media::{self, Accepted, Encoding, Shape};
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::{Body, Response};
+use crate::traces;
 use crate::verbs::write::Shown;
 use api::{Registry, Resource};
 use apimachinery::managed_fields::Compact;
-use apimachinery::{ApiError, json, meta};
+use apimachinery::{ApiError, GroupVersionKind, json, meta};
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
-use storage::ObjectRef;
+use storage::{ObjectRef, spans};
 
 /// The object's JSON in the row's version; the stored bytes when that is the stored version.
 pub fn json_bytes(row: &Resource, object: &ObjectRef) -> Result<Bytes, ApiError> {
@@ -48,8 +49,49 @@ pub fn value_of(row: &Resource, object: &ObjectRef) -> Result<Value, ApiError> {
     kinds::to_version(row, value)
 }
 
+/// Makes an answer of a kind, and tells the request's span of it.
+pub fn told(
+    request: &ApiRequest,
+    kind: &GroupVersionKind,
+    accepted: &Accepted,
+    make: impl FnOnce() -> Result<Response, ApiError>,
+) -> Result<Response, ApiError> {
+    spans::event("About to write a response");
+    let span = traces::serializing(request, kind, accepted);
+    let answer = make();
+    traces::serialized(span, &answer);
+    spans::event("Writing http response done");
+    answer
+}
+
+/// An answer that is a value of a kind.
+pub fn value(
+    request: &ApiRequest,
+    kind: &GroupVersionKind,
+    accepted: &Accepted,
+    code: StatusCode,
+    value: &Value,
+) -> Result<Response, ApiError> {
+    told(request, kind, accepted, || {
+        Ok(answer::value(code, value, accepted))
+    })
+}
+
 /// An answer that is one object. What is stored in the wanted form is sent as it is.
 pub fn one(
+    server: &Server,
+    request: &ApiRequest,
+    row: &Resource,
+    object: Shown,
+    code: StatusCode,
+    accepted: &Accepted,
+) -> Result<Response, ApiError> {
+    told(request, &row.gvk, accepted, || {
+        made(server, request, row, object, code, accepted)
+    })
+}
+
+fn made(
     server: &Server,
     request: &ApiRequest,
     row: &Resource,

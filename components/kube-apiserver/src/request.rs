@@ -31,6 +31,13 @@ pub struct Arrived {
     pub peer: Arc<Peer>,
 }
 
+/// What the client calls this server: HTTP/2 says it apart from the headers.
+pub fn host_of(parts: &Parts) -> Option<String> {
+    let of_uri = parts.uri.authority().map(|authority| authority.as_str());
+    let of_headers = || parts.headers.get(http::header::HOST)?.to_str().ok();
+    of_uri.or_else(of_headers).map(str::to_owned)
+}
+
 /// What handlers add to a request's audit event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Annotations {

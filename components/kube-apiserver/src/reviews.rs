@@ -5,8 +5,8 @@ pub mod rules;
 pub mod token;
 
 use crate::admission::{self, Attributes, Operation};
-use crate::answer;
 use crate::media;
+use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
@@ -71,9 +71,6 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
             apimachinery::time::format_time(jiff::Timestamp::now()),
         );
     }
-    Ok(answer::value(
-        StatusCode::CREATED,
-        &review.into_whole(),
-        &accepted,
-    ))
+    let review = review.into_whole();
+    present::value(request, &target.row.gvk, &accepted, StatusCode::CREATED, &review)
 }

@@ -176,6 +176,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         storage::register_encryption_metrics(registry);
         aggregator.metrics.register(registry);
         aggregator.merged.register(registry);
+        egress.metrics.register(registry);
         peer_metrics.register(registry);
         token_metrics.register(registry);
         registry.register(

@@ -6,11 +6,15 @@ mod collector;
 use crate::audit::Record;
 use crate::connect::egress::Way;
 use crate::handlers;
+use crate::media::{Accepted, Encoding, Shape};
 use crate::metrics::requests::labels;
+use crate::request::ApiRequest;
 use crate::request_info::RequestInfo;
 use crate::serving::body::{Body, Response};
 use crate::serving::peer::Peer;
-use apimachinery::ApiError;
+use api::{Registry, Resource};
+use apimachinery::{ApiError, GroupVersionKind};
+use arc_swap::ArcSwap;
 use component_config::kube_apiserver::collector::Collector;
 use futures::StreamExt;
 use http::HeaderMap;
@@ -20,6 +24,7 @@ use opentelemetry::trace::{Link, SpanBuilder, Status, TraceContextExt, Tracer, T
 use opentelemetry::{Context, KeyValue, global};
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
+use serde_json::json;
 use storage::spans::{self, SpanKind};
 
 /// Who may say that a request is to be traced; of all others' requests a sample is.
@@ -69,8 +74,24 @@ impl Traces {
     }
 }
 
-/// The context of an authenticated request; none without a trace that it would belong to.
-pub fn begin(traces: Option<&Traces>, parts: &Parts, record: &Record, peer: &Peer) -> Option<Context> {
+/// The span of a request's authentication, which is the first of all: whether the client's own trace is followed depends
+/// on who it is.
+pub fn authentication(traces: Option<&Traces>) -> Option<Context> {
+    let traces = traces?;
+    let builder = SpanBuilder::from_name("authentication").with_kind(SpanKind::Internal);
+    let span = traces.tracer.build_with_context(builder, &Context::new());
+    Some(Context::new().with_span(span))
+}
+
+/// The context of an authenticated request; none without a trace that it would belong to. One that names no trace of its
+/// client's follows on its authentication, as upstream's do: if its client could have named one.
+pub fn begin(
+    traces: Option<&Traces>,
+    authentication: Option<Context>,
+    parts: &Parts,
+    record: &Record,
+    peer: &Peer,
+) -> Option<Context> {
     let remote = spans::extract(&parts.headers);
     let Some(traces) = traces else {
         return remote;
@@ -84,14 +105,19 @@ pub fn begin(traces: Option<&Traces>, parts: &Parts, record: &Record, peer: &Pee
             let link = Link::with_context(caller.span().span_context().clone());
             (builder.with_links(vec![link]), Context::new())
         }
+        None if is_trusted(record) => (builder, authentication.unwrap_or_default()),
         None => (builder, Context::new()),
     };
     let span = traces.tracer.build_with_context(builder, &parent);
     let context = remote.unwrap_or_default().with_span(span);
-    if context.span().is_recording() {
-        context.span().set_attributes(attributes(record, peer));
+    if !context.span().is_recording() {
+        return Some(context);
     }
-    Some(context)
+    context.span().set_attributes(attributes(record, peer));
+    Some(context.with_value(spans::Request {
+        audit_id: audit_id(record),
+        protocol: format!("{:?}", record.protocol),
+    }))
 }
 
 /// Tells how the request ended; a stream's span ends with it.
@@ -136,9 +162,106 @@ impl Drop for Open {
 
 /// The span of a verb, which holds those of what the handler does. None for what is handed on, for watches, and where
 /// nothing is recorded.
-pub fn verb(record: &Record, headers: &HeaderMap) -> Option<Context> {
+pub fn verb(registry: &ArcSwap<Registry>, record: &Record, headers: &HeaderMap) -> Option<Context> {
     let name = verb_name(&record.info)?;
-    spans::child(name, SpanKind::Internal, || verb_attributes(record, headers))
+    let span = spans::child(name, SpanKind::Internal, || verb_attributes(record, headers))?;
+    let info = &record.info;
+    let registry = registry.load();
+    let row = registry.resource(&info.group, &info.version, &info.resource);
+    Some(match row {
+        Some(row) => span.with_value(spans::ObjectType {
+            resource: row.group_resource().to_string(),
+            name: object_type(row),
+        }),
+        None => span,
+    })
+}
+
+/// The name of upstream's Go type: its packages are named after groups.
+fn object_type(row: &Resource) -> String {
+    if row.custom.is_some() {
+        return "*unstructured.Unstructured".to_owned();
+    }
+    let package = match row.gvk.group.as_str() {
+        "" | "events.k8s.io" => "core",
+        "internal.apiserver.k8s.io" => "apiserverinternal",
+        group => group.split('.').next().unwrap_or(group),
+    };
+    format!("*{package}.{}", row.gvk.kind)
+}
+
+/// Tells the span of a verb that all of the request is there.
+pub fn body_read(verb: Option<&Context>, info: &RequestInfo, length: usize) {
+    if let Some(context) = verb.filter(|_| !matches!(info.verb.as_str(), "get" | "list")) {
+        let length = KeyValue::new("len", length as i64);
+        context
+            .span()
+            .add_event("limitedReadBody succeeded", vec![length]);
+    }
+}
+
+/// The span of turning what a handler found into an answer.
+pub fn serializing(request: &ApiRequest, kind: &GroupVersionKind, accepted: &Accepted) -> Option<Context> {
+    spans::child("SerializeObject", SpanKind::Internal, || {
+        let mut attributes = vec![
+            KeyValue::new("method", request.method.as_str().to_owned()),
+            KeyValue::new("url", request.info.path.clone()),
+            KeyValue::new("mediaType", accepted.encoding.content_type()),
+            KeyValue::new("encoder", encoder(kind, accepted)),
+        ];
+        attributes.extend(spans::audit_id());
+        Context::map_current(|context| {
+            if let Some(request) = context.get::<spans::Request>() {
+                attributes.push(KeyValue::new("protocol", request.protocol.clone()));
+            }
+        });
+        attributes
+    })
+}
+
+/// Ends it. The bytes go to the connection, which sends them by itself.
+pub fn serialized(span: Option<Context>, outcome: &Result<Response, ApiError>) {
+    let Some(span) = span else {
+        return;
+    };
+    let span = span.span();
+    if let Ok(response) = outcome {
+        let length = response.body().known_length();
+        let size = || length.map(|length| KeyValue::new("size", length as i64));
+        span.add_event(
+            "About to start writing response",
+            size().into_iter().collect::<Vec<_>>(),
+        );
+        span.add_event("Write call succeeded", size().into_iter().collect::<Vec<_>>());
+    }
+    span.end();
+}
+
+/// What upstream calls the encoder of an answer.
+fn encoder(kind: &GroupVersionKind, accepted: &Accepted) -> String {
+    let version = match &accepted.shape {
+        Shape::Table(version) | Shape::PartialObject(version) | Shape::PartialList(version) => {
+            format!("meta.k8s.io/{version}")
+        }
+        Shape::Object | Shape::Discovery { .. } => kind.api_version(),
+    };
+    let serializer = match accepted.encoding {
+        Encoding::Protobuf => "protobuf".to_owned(),
+        text => json!({
+            "name": "json",
+            "pretty": (text == Encoding::Json && accepted.pretty).to_string(),
+            "strict": "false",
+            "yaml": (text == Encoding::Yaml).to_string(),
+        })
+        .to_string(),
+    };
+    json!({ "encodeGV": version, "encoder": serializer, "name": "versioning" }).to_string()
+}
+
+/// The id, which clients may choose, as far as upstream tells it.
+fn audit_id(record: &Record) -> String {
+    const LONGEST: usize = 64;
+    record.id.chars().take(LONGEST).collect()
 }
 
 fn verb_name(info: &RequestInfo) -> Option<&'static str> {
@@ -164,7 +287,7 @@ fn verb_attributes(record: &Record, headers: &HeaderMap) -> Vec<KeyValue> {
     let accept = accept.and_then(|value| value.to_str().ok()).unwrap_or_default();
     vec![
         KeyValue::new("accept", accept.to_owned()),
-        KeyValue::new("audit-id", record.id.clone()),
+        KeyValue::new("audit-id", audit_id(record)),
         KeyValue::new("client", client(record).to_owned()),
         KeyValue::new("protocol", format!("{:?}", record.protocol)),
         KeyValue::new("resource", info.resource.clone()),
@@ -227,7 +350,7 @@ fn attributes(record: &Record, peer: &Peer) -> Vec<KeyValue> {
         KeyValue::new("network.peer.port", i64::from(peer.address.port())),
         KeyValue::new("network.protocol.version", version),
         KeyValue::new("user_agent.original", record.user_agent.clone()),
-        KeyValue::new("audit-id", record.id.clone()),
+        KeyValue::new("audit-id", audit_id(record)),
     ]
 }
 
@@ -255,6 +378,47 @@ mod tests {
             let method: http::Method = method.parse().unwrap();
             let info = RequestInfo::parse(&method, path, &Query::parse(None)).unwrap();
             assert_eq!(name(method.as_str(), &info), want);
+        }
+    }
+
+    #[test]
+    fn objects_have_upstreams_types() {
+        let registry = Registry::built_in();
+        for (group, version, resource, want) in [
+            ("", "v1", "nodes", "*core.Node"),
+            ("events.k8s.io", "v1", "events", "*core.Event"),
+            ("apps", "v1", "deployments", "*apps.Deployment"),
+            ("rbac.authorization.k8s.io", "v1", "roles", "*rbac.Role"),
+            ("coordination.k8s.io", "v1", "leases", "*coordination.Lease"),
+        ] {
+            let row = registry.resource(group, version, resource).unwrap();
+            assert_eq!(object_type(row), want);
+        }
+    }
+
+    #[test]
+    fn encoders_are_named_by_version_and_form() {
+        let registry = Registry::built_in();
+        let row = registry.resource("apps", "v1", "deployments").unwrap();
+        let table = Shape::Table("v1".into());
+        for (encoding, shape, want) in [
+            (
+                Encoding::Protobuf,
+                Shape::Object,
+                r#"{"encodeGV":"apps/v1","encoder":"protobuf","name":"versioning"}"#,
+            ),
+            (
+                Encoding::Json,
+                table,
+                r#"{"encodeGV":"meta.k8s.io/v1","encoder":"{\"name\":\"json\",\"pretty\":\"false\",\"strict\":\"false\",\"yaml\":\"false\"}","name":"versioning"}"#,
+            ),
+        ] {
+            let accepted = Accepted {
+                encoding,
+                shape,
+                ..Accepted::default()
+            };
+            assert_eq!(encoder(&row.gvk, &accepted), want);
         }
     }
 }

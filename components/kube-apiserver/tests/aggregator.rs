@@ -227,6 +227,12 @@ async fn echo_server(pki: &ClusterPki) -> (u16, tokio::task::JoinHandle<()>) {
                 if line.contains("/nothing") {
                     return;
                 }
+                if line.contains("/elsewhere") {
+                    let answer = format!("HTTP/1.1 302 Found\r\nlocation: {ELSEWHERE}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                    stream.write_all(answer.as_bytes()).await.ok();
+                    stream.shutdown().await.ok();
+                    return;
+                }
                 let discovery = r#"{"kind":"APIResourceList","groupVersion":"echo.example.com/v1","resources":[]}"#;
                 let body = if line.contains("/told") { head.as_str() } else { discovery };
                 let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
@@ -261,6 +267,7 @@ async fn connections_change_protocol_through_the_aggregator() {
             .contains("echo.example.com/v1")
     );
 
+    assert_eq!(redirected(&admin).await.0, StatusCode::BAD_GATEWAY);
     let mut stream = raw(&server).await;
     let request = "GET /apis/echo.example.com/v1/connect HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\nx-remote-user: mallory\r\n\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -285,6 +292,18 @@ async fn connections_change_protocol_through_the_aggregator() {
         .find_map(|line| line.strip_prefix("apiserver_kube_aggregator_x509_missing_san_total "));
     assert!(count.unwrap().parse::<u64>().unwrap() >= 2, "{metrics}");
     assert!(metrics.contains("\napiserver_kube_aggregator_x509_insecure_sha1_total 0\n"));
+}
+
+const ELSEWHERE: &str = "https://elsewhere.example.com/x";
+
+/// What a client is told that is sent elsewhere.
+async fn redirected(client: &kube::Client) -> (StatusCode, Option<String>) {
+    let request = http::Request::get("/apis/echo.example.com/v1/elsewhere");
+    let request = request.body(kube::client::Body::empty()).unwrap();
+    let answer = client.send(request).await.unwrap();
+    let location = answer.headers().get("location");
+    let location = location.map(|location| location.to_str().unwrap().to_owned());
+    (answer.status(), location)
 }
 
 async fn register(admin: &kube::Client, name: &str, more: Value) {
@@ -320,7 +339,13 @@ async fn passes(admin: &kube::Client, name: &str) {
 #[tokio::test]
 async fn other_servers_are_told_who_asks_for_what_and_how() {
     let etcd = Etcd::start().await.unwrap();
-    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let server = ApiServer::start(
+        Path::new(BINARY),
+        &etcd,
+        &["--aggregator-reject-forwarding-redirect=false"],
+    )
+    .await
+    .unwrap();
     let admin = server.admin().await.unwrap();
     external(&admin).await;
     let (port, echo) = echo_server(server.pki()).await;
@@ -333,6 +358,8 @@ async fn other_servers_are_told_who_asks_for_what_and_how() {
     )
     .await;
     passes(&admin, name).await;
+    let sent = (StatusCode::FOUND, Some(ELSEWHERE.to_owned()));
+    assert_eq!(redirected(&admin).await, sent);
 
     let path = "/apis/echo.example.com/v1/namespaces/a/told";
     let request = http::Request::get(path)

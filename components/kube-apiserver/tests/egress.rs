@@ -30,6 +30,10 @@ async fn proxy(mut stream: impl AsyncRead + AsyncWrite + Unpin, asked: Asked) {
     }
     let head = String::from_utf8(head).unwrap();
     let authority = head.strip_prefix("CONNECT ").unwrap().split(' ').next().unwrap();
+    assert_eq!(
+        head,
+        format!("CONNECT {authority} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    );
     asked.lock().unwrap().push(authority.to_owned());
     let Ok(mut backend) = TcpStream::connect(authority).await else {
         stream
@@ -149,12 +153,27 @@ async fn nodes_and_webhooks_are_reached_by_their_proxies() {
     let answer = send(&client, "GET", PROXIED, exchange::JSON, &Value::Null).await;
     assert_eq!(answer, (200, "hello".to_owned()));
     assert_eq!(*near.lock().unwrap(), [format!("127.0.0.1:{}", kubelet.port())]);
-    listens_at(&client, free_ports(1).unwrap()[0]).await;
+    let unused = free_ports(1).unwrap()[0];
+    listens_at(&client, unused).await;
+    let refusal = format!(
+        "proxy error from {} while dialing 127.0.0.1:{unused}, code 502: 502 Bad Gateway",
+        socket.display()
+    );
     let (code, why) = send(&client, "GET", PROXIED, exchange::JSON, &Value::Null).await;
     assert!(
-        code == 503 && why.contains("would not connect to 127.0.0.1"),
-        "{code} {why}"
+        code == 503 && why.contains(&refusal),
+        "{code} {why}, not {refusal}"
     );
+    let metrics = send(&client, "GET", "/metrics", exchange::JSON, &Value::Null)
+        .await
+        .1;
+    for line in [
+        "apiserver_egress_dialer_dial_start_total{protocol=\"http_connect\",transport=\"uds\"} 2",
+        "apiserver_egress_dialer_dial_duration_seconds_count{protocol=\"http_connect\",transport=\"uds\"} 1",
+        "apiserver_egress_dialer_dial_failure_count{protocol=\"http_connect\",transport=\"uds\",stage=\"proxy\"} 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} in\n{metrics}");
+    }
 
     let pki = ClusterPki::write(folder.path()).unwrap();
     let webhook = WebhookServer::start(&pki, &[], |seen| {

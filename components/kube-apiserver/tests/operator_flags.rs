@@ -95,9 +95,30 @@ async fn other_etcd_servers_keep_single_resources() {
         watched.1.contains("\"ADDED\"") && watched.1.contains("\"k\""),
         "{watched:?}"
     );
-    assert_eq!(code(&client, get("/readyz/etcd")).await.0, 200);
+    let (own, readiness) = ("/livez/etcd-override-0", "/readyz/etcd-override-readiness-0");
+    for (check, expected) in [
+        ("/readyz/etcd", 200),
+        (own, 200),
+        (readiness, 200),
+        ("/livez/etcd-override-readiness-0", 404),
+        ("/livez/etcd-override-1", 404),
+    ] {
+        assert_eq!(code(&client, get(check)).await.0, expected, "{check}");
+    }
+    let (_, paths) = code(&client, get("/")).await;
+    assert!(paths.contains(own) && paths.contains(readiness), "{paths}");
     drop(other);
-    assert_eq!(code(&client, get("/readyz/etcd")).await.0, 500);
+    for (check, expected) in [
+        ("/readyz/etcd", 200),
+        (own, 500),
+        (readiness, 500),
+        ("/livez", 500),
+        ("/livez?exclude=etcd-override-0", 200),
+        ("/readyz?exclude=etcd", 500),
+        ("/readyz?exclude=etcd&exclude=etcd-readiness", 200),
+    ] {
+        assert_eq!(code(&client, get(check)).await.0, expected, "{check}");
+    }
 }
 
 #[tokio::test]

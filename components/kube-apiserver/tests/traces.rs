@@ -226,7 +226,11 @@ async fn a_request_is_told_from_its_arrival_to_etcd_and_to_webhooks() {
     let create = child("Create", post);
     assert_eq!(attribute(&create, "verb"), "CREATE");
     let stored = child("Create etcd3", &create);
-    assert!(attribute(&stored, "key").starts_with("/registry/configmaps/default/traced-"));
+    assert!(attribute(&stored, "key").starts_with("/configmaps/default/traced-"));
+    assert_eq!(attribute(&stored, "type"), "*core.ConfigMap");
+    assert_eq!(attribute(&stored, "resource"), "configmaps");
+    let id = attribute(&create, "audit-id");
+    assert!(!id.is_empty() && attribute(&stored, "audit-id") == id, "{id}");
     let call = child("etcdserverpb.KV/Txn", &stored);
     assert_eq!(attribute(&call, "rpc.grpc.status_code"), "0");
     named(&spans, "HTTP POST");
@@ -255,6 +259,109 @@ async fn of_the_requests_of_others_a_sample_is_told() {
     assert_eq!(attribute(get, "http.response.status_code"), "403");
     let links: Vec<String> = get.links.iter().map(|link| hex::encode(&link.trace_id)).collect();
     assert_eq!(links, [TRACE], "it says where it came from");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verb_tells_what_it_does_and_authentication_comes_first() {
+    let etcd = Etcd::start().await.unwrap();
+    let (endpoint, told) = by_tcp().await;
+    let mut server = server(&etcd, &endpoint, 1_000_000).await;
+    let admin = server.admin().await.unwrap();
+    let one = format!("{MAPS}/a");
+    let map = json!({ "metadata": { "name": "a" }, "data": { "k": "v" } });
+    let patch = json!({ "data": { "k": "w" } });
+    let writes = "limitedReadBody succeeded, About to convert to expected version, Conversion done, \
+                  About to store object in database, Write to database call succeeded, \
+                  About to write a response, Writing http response done";
+    let cases = [
+        ("POST", MAPS, &map, "Create", writes),
+        (
+            "GET",
+            &one,
+            &Value::Null,
+            "Get",
+            "About to Get from storage, About to write a response, Writing http response done",
+        ),
+        (
+            "GET",
+            MAPS,
+            &Value::Null,
+            "List",
+            "About to List from storage, Listing from storage done, Writing http response done",
+        ),
+        ("PUT", &one, &map, "Update", writes),
+        (
+            "PATCH",
+            &one,
+            &patch,
+            "Patch",
+            "limitedReadBody succeeded, Recorded the audit event, About to apply patch, \
+             About to check admission control, Object stored in database, About to write a response, \
+             Writing http response done",
+        ),
+        (
+            "DELETE",
+            &one,
+            &json!({ "propagationPolicy": "Background" }),
+            "Delete",
+            "limitedReadBody succeeded, Decoded delete options, Recorded the audit event, \
+             About to delete object from database, Object deleted from database, About to write a response, \
+             Writing http response done",
+        ),
+    ];
+    for (method, path, body, ..) in &cases {
+        let kind = if *method == "PATCH" {
+            "application/merge-patch+json"
+        } else {
+            "application/json"
+        };
+        let bytes = if body.is_null() {
+            Vec::new()
+        } else {
+            body.to_string().into_bytes()
+        };
+        let request = http::Request::builder().method(*method).uri(*path);
+        let request = request.header("content-type", kind).header("audit-id", "mine");
+        let answer = admin
+            .send(request.body(kube::client::Body::from(bytes)).unwrap())
+            .await;
+        let answer = answer.unwrap();
+        assert!(answer.status().is_success(), "{method} {path}: {answer:?}");
+    }
+    drop(admin);
+    server.terminate(STOPPING).unwrap();
+    let spans = told.spans.lock().unwrap().clone();
+    for (method, path, _, verb, want) in cases {
+        let of = |span: &&Span| {
+            span.name == verb && attribute(span, "audit-id") == "mine" && attribute(span, "url") == path
+        };
+        let span = spans.iter().find(of).unwrap_or_else(|| panic!("{method} {path}"));
+        let events: Vec<&str> = span.events.iter().map(|event| event.name.as_str()).collect();
+        assert_eq!(events.join(", "), want, "{method} {path}");
+        let mut trace = told.of(&hex::encode(&span.trace_id));
+        let written = trace
+            .iter()
+            .find(|other| other.name == "SerializeObject" && other.parent_span_id == span.span_id);
+        let written = written.unwrap_or_else(|| panic!("{method} {path}: {trace:#?}"));
+        for (key, value) in [
+            ("audit-id", "mine"),
+            ("method", method),
+            ("url", path),
+            ("mediaType", "application/json"),
+            ("protocol", "HTTP/1.1"),
+        ] {
+            assert_eq!(attribute(written, key), value, "{method} {path}");
+        }
+        let events: Vec<&str> = written.events.iter().map(|event| event.name.as_str()).collect();
+        assert_eq!(
+            events,
+            ["About to start writing response", "Write call succeeded"]
+        );
+        // An administrator's request belongs to the trace of its authentication.
+        trace.retain(|span| span.parent_span_id.is_empty());
+        let first: Vec<&str> = trace.iter().map(|span| span.name.as_str()).collect();
+        assert_eq!(first, ["authentication"], "{method} {path}");
+    }
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -96,6 +96,76 @@ pub fn traced<F: Future>(
     ended(child(name, kind, attributes), future)
 }
 
+/// What the spans within a request tell of it.
+#[derive(Debug)]
+pub struct Request {
+    pub audit_id: String,
+    /// Such as `HTTP/2.0`.
+    pub protocol: String,
+}
+
+/// The Go type that upstream has for a resource, which spans name.
+#[derive(Debug)]
+pub struct ObjectType {
+    /// As [`crate::ResourceSpec::name`] has it.
+    pub resource: String,
+    /// Such as `*core.Node`.
+    pub name: String,
+}
+
+/// The id of the request that the current span belongs to.
+pub fn audit_id() -> Option<KeyValue> {
+    let id = |request: &Request| KeyValue::new("audit-id", request.audit_id.clone());
+    Context::map_current(|context| context.get::<Request>().map(id))
+}
+
+/// What a span tells of an object. Its key is the one below the prefix of all; its type is known of the resource that the
+/// request is about.
+pub fn of_object(key: String, resource: &str) -> Vec<KeyValue> {
+    let mut attributes = vec![
+        KeyValue::new("key", key),
+        KeyValue::new("resource", resource.to_owned()),
+    ];
+    attributes.extend(audit_id());
+    Context::map_current(|context| {
+        let known = context.get::<ObjectType>();
+        if let Some(known) = known.filter(|known| known.resource == resource) {
+            attributes.push(KeyValue::new("type", known.name.clone()));
+        }
+    });
+    attributes
+}
+
+/// Tells the current span that something happened; `attributes` are asked for only if it is recorded.
+pub fn event_with(name: &'static str, attributes: impl FnOnce() -> Vec<KeyValue>) {
+    if let Some(context) = recorded() {
+        context.span().add_event(name, attributes());
+    }
+}
+
+/// The same of something that has no more to it.
+pub fn event(name: &'static str) {
+    event_with(name, Vec::new);
+}
+
+/// A span that is told of what happens while spans below it are the current ones.
+#[derive(Clone, Debug)]
+pub struct Outer(Option<Context>);
+
+/// The current span, to be told of later.
+pub fn outer() -> Outer {
+    Outer(recorded())
+}
+
+impl Outer {
+    /// Tells it that something happened.
+    pub fn event(&self, name: &'static str) {
+        if let Some(context) = &self.0 {
+            context.span().add_event(name, Vec::new());
+        }
+    }
+}
+
 /// Tells the current span more.
 pub fn note(attribute: impl FnOnce() -> KeyValue) {
     if let Some(context) = recorded() {
@@ -159,6 +229,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         let kind = SpanKind::Internal;
         let unasked = || panic!("attributes of a span that is not recorded");
+        event_with("work", unasked);
+        outer().event("work");
+        assert!(audit_id().is_none());
         let done = traced("work", kind, unasked, async {
             inject(&mut headers);
             7

@@ -146,15 +146,22 @@ impl Storage {
         Ok(())
     }
 
-    /// Whether the backends answer: a linearizable read of each within `timeout`.
-    pub async fn check(&self, timeout: Duration) -> Result<(), StorageError> {
-        let reads = self.inner.hubs().map(|hub| hub.backend().current_revision());
-        match tokio::time::timeout(timeout, futures::future::try_join_all(reads)).await {
+    /// How many backends there are; the first keeps what no other keeps.
+    pub fn backends(&self) -> usize {
+        1 + self.inner.others.len()
+    }
+
+    /// Whether a backend answers, by its place among them: a linearizable read within `timeout`.
+    pub async fn check(&self, backend: usize, timeout: Duration) -> Result<(), StorageError> {
+        let unavailable = |message: &str| StorageError::Unavailable {
+            message: message.to_owned(),
+        };
+        let hub = self.inner.hubs().nth(backend);
+        let hub = hub.ok_or_else(|| unavailable("there is no such backend"))?;
+        match tokio::time::timeout(timeout, hub.backend().current_revision()).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(StorageError::from_backend("", error)),
-            Err(_) => Err(StorageError::Unavailable {
-                message: "no answer from the backend".to_owned(),
-            }),
+            Err(_) => Err(unavailable("no answer from the backend")),
         }
     }
 

@@ -245,7 +245,11 @@ impl Store {
     /// Lists objects in the order of their keys.
     pub async fn list(&self, request: ListRequest) -> Result<ListPage, StorageError> {
         let kind = SpanKind::Internal;
-        let attributes = || vec![KeyValue::new("type", self.resource().name.clone())];
+        let attributes = || {
+            let mut attributes = vec![KeyValue::new("type", self.resource().name.clone())];
+            attributes.extend(spans::audit_id());
+            attributes
+        };
         spans::traced("cacher.GetList", kind, attributes, list::list(self, request)).await
     }
 
@@ -257,9 +261,11 @@ impl Store {
         work: F,
     ) -> impl Future<Output = F::Output> {
         let attributes = || {
-            let key = key::object_key(self, namespace, name).unwrap_or_default();
-            let kind = self.resource().name.clone();
-            vec![KeyValue::new("key", key), KeyValue::new("type", kind)]
+            let resource = self.resource();
+            let parts = [resource.path.trim_matches('/'), namespace, name];
+            let parts = parts.into_iter().filter(|part| !part.is_empty());
+            let key: String = parts.flat_map(|part| ["/", part]).collect();
+            spans::of_object(key, &resource.name)
         };
         spans::traced(span, SpanKind::Internal, attributes, work)
     }

@@ -5,7 +5,6 @@ use crate::flags::Unused::{self, Refused, Typed};
 
 /// Each upstream flag without a field in [`super::ApiServerFlags`], and how it is treated.
 pub const UNUSED_FLAGS: &[(&str, Unused)] = &[
-    ("aggregator-reject-forwarding-redirect", Typed(Bool)),
     ("cert-dir", Typed(Text)),
     ("contention-profiling", Typed(Bool)),
     ("coordinated-leadership-lease-duration", Typed(Duration)),
@@ -29,7 +28,7 @@ pub const UNUSED_FLAGS: &[(&str, Unused)] = &[
 pub(super) fn without_effect(ignored: &[(String, String)], cache_sizes: &[String]) -> Vec<String> {
     let is_off = |value: &str| matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False");
     let of_flags = ignored.iter().filter(|(name, value)| match name.as_str() {
-        "aggregator-reject-forwarding-redirect" | "watch-cache" => is_off(value),
+        "watch-cache" => is_off(value),
         "default-watch-cache-size" => value == "0",
         _ => false,
     });
@@ -60,11 +59,6 @@ mod tests {
                 vec!["--default-watch-cache-size=0"],
             ),
             (flag("delete-collection-workers", "0"), "pods#10", vec![]),
-            (
-                flag("aggregator-reject-forwarding-redirect", "False"),
-                "pods#10",
-                vec!["--aggregator-reject-forwarding-redirect=False"],
-            ),
         ] {
             assert_eq!(
                 without_effect(std::slice::from_ref(&ignored), &[sizes.to_owned()]),

@@ -4,6 +4,7 @@ mod passes;
 
 use super::attributes::Operation;
 use super::plugins::Plugin;
+use crate::metrics::summary::{QUANTILES, Summary};
 use crate::metrics::timed::Durations;
 use daemon::metrics::PlainCounter;
 use passes::{Passes, Told};
@@ -12,8 +13,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use storage::metrics::AtomicHistogram;
 
 /// Whether objects may be changed, or only looked at.
@@ -107,6 +109,9 @@ const POLICY_BUCKETS: [f64; 7] = [0.000_000_5, 0.001, 0.01, 0.1, 1.0, 5.0, 10.0]
 /// What is counted and timed.
 pub struct AdmissionMetrics {
     steps: Family<StepLabels, Histogram>,
+    /// The same as quantiles, by whether it was refused.
+    summaries: [[[Summary; 2]; Phase::COUNT]; Operation::COUNT],
+    begun: Instant,
     plugins: Durations<PluginLabels>,
     pub passes: Arc<Passes>,
     /// Those of plugins that let a request pass, by plugin, phase and operation, once there was one: each write asks for
@@ -141,6 +146,8 @@ impl AdmissionMetrics {
         registry.register_collector(Box::new(Told(Arc::clone(&passes))));
         let metrics = Self {
             steps: histogram(steps),
+            summaries: Default::default(),
+            begun: Instant::now(),
             plugins,
             passes,
             passed: (0..Plugin::COUNT * PASSES).map(|_| OnceLock::new()).collect(),
@@ -227,6 +234,36 @@ impl AdmissionMetrics {
             r#type: phase.name(),
         };
         self.steps.get_or_create(&labels).observe(elapsed.as_secs_f64());
+        self.summaries[operation as usize][phase as usize][usize::from(rejected)]
+            .observe(elapsed, self.begun.elapsed());
+    }
+
+    /// Writes the quantiles of steps, for which the registry has no form.
+    pub fn write_summaries(&self, text: &mut String) -> std::fmt::Result {
+        const NAME: &str = "apiserver_admission_step_admission_duration_seconds_summary";
+        writeln!(
+            text,
+            "# HELP {NAME} Quantiles of the time that all plugins together took, by step\n# TYPE {NAME} summary"
+        )?;
+        let now = self.begun.elapsed();
+        for operation in Operation::ALL {
+            for phase in [Phase::Admit, Phase::Validate] {
+                for rejected in [false, true] {
+                    let all = &self.summaries[operation as usize][phase as usize];
+                    let Some(told) = all[usize::from(rejected)].tell(now) else {
+                        continue;
+                    };
+                    let (operation, rejected, kind) = (operation.name(), word(rejected), phase.name());
+                    let labels = format!("operation=\"{operation}\",rejected=\"{rejected}\",type=\"{kind}\"");
+                    for (quantile, value) in QUANTILES.iter().zip(told.quantiles) {
+                        writeln!(text, "{NAME}{{{labels},quantile=\"{quantile}\"}} {value}")?;
+                    }
+                    writeln!(text, "{NAME}_sum{{{labels}}} {}", told.sum)?;
+                    writeln!(text, "{NAME}_count{{{labels}}} {}", told.count)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// One plugin has run.
@@ -397,5 +434,42 @@ impl ConditionTimes {
         let find = || noted.metrics.condition_times.get_or_create_owned(&noted.labels());
         let histogram = self.0[noted.operation as usize].get_or_init(find);
         histogram.observe(elapsed.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_told_as_quantiles() {
+        let metrics = AdmissionMetrics::register(&mut Registry::default());
+        let mut text = String::new();
+        metrics.write_summaries(&mut text).unwrap();
+        assert!(text.lines().all(|line| line.starts_with('#')), "{text}");
+        metrics.step(
+            Phase::Validate,
+            Operation::Update,
+            true,
+            Duration::from_millis(250),
+        );
+        text.clear();
+        metrics.write_summaries(&mut text).unwrap();
+        let name = "apiserver_admission_step_admission_duration_seconds_summary";
+        let labels = "operation=\"UPDATE\",rejected=\"true\",type=\"validate\"";
+        for line in [
+            format!("# TYPE {name} summary"),
+            format!("{name}_sum{{{labels}}} 0.25"),
+            format!("{name}_count{{{labels}}} 1"),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+        for quantile in ["0.5", "0.9", "0.99"] {
+            let start = format!("{name}{{{labels},quantile=\"{quantile}\"}} 0.2");
+            assert!(
+                text.lines().any(|found| found.starts_with(&start)),
+                "{start} in\n{text}"
+            );
+        }
     }
 }

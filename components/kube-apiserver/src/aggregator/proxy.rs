@@ -5,9 +5,10 @@ use super::routes::Remote;
 use crate::answer;
 use crate::audit::Record;
 use crate::connect::relay;
+use crate::connect::rewrite::Rewriting;
 use crate::identity::User;
 use crate::metrics::requests::labels::AGGREGATOR;
-use crate::request::Arrived;
+use crate::request::{Arrived, host_of};
 use crate::serving::body::{Body, Response};
 use futures::{TryStreamExt, stream};
 use http::header::{ACCEPT_ENCODING, HOST, LOCATION};
@@ -20,8 +21,14 @@ const DISCOVERY: Duration = Duration::from_secs(5);
 const TOO_LATE: &str = "context deadline exceeded";
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
-/// Answers with what the other server answers.
-pub async fn forward(remote: &Remote, arrived: Arrived, user: &User, record: &mut Record) -> Response {
+/// Answers with what the other server answers. `redirecting` says whether that may send the client elsewhere.
+pub async fn forward(
+    remote: &Remote,
+    arrived: Arrived,
+    user: &User,
+    record: &mut Record,
+    redirecting: bool,
+) -> Response {
     let mut ended = |code: StatusCode, text: &str| {
         record.terminated = Some(AGGREGATOR);
         failure(code, text)
@@ -40,7 +47,9 @@ pub async fn forward(remote: &Remote, arrived: Arrived, user: &User, record: &mu
             return ended(StatusCode::SERVICE_UNAVAILABLE, "service unavailable");
         }
     };
+    let host = host_of(&arrived.parts);
     match exchange(backend, &authority, arrived, user).await {
+        Ok(response) if redirects(&response) && redirecting => led_back(response, authority, host),
         Ok(response) if redirects(&response) => {
             tracing::warn!(name = remote.name, "a server tried to send a client elsewhere");
             answer::text(StatusCode::BAD_GATEWAY, REDIRECTED.to_owned())
@@ -60,6 +69,22 @@ const REDIRECTED: &str = "the backend attempted to redirect this request, which 
 fn redirects(response: &Response) -> bool {
     let location = response.headers().get(LOCATION);
     response.status().is_redirection() && location.is_some_and(|location| !location.is_empty())
+}
+
+/// A place at the other server, to which the client may have no way, is one here.
+fn led_back(mut response: Response, authority: String, host: Option<String>) -> Response {
+    let links = Rewriting {
+        prefix: String::new(),
+        authority,
+        host,
+    };
+    let headers = response.headers_mut();
+    if let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok())
+        && let Ok(location) = HeaderValue::from_str(&links.link(location))
+    {
+        headers.insert(LOCATION, location);
+    }
+    response
 }
 
 /// Sends the request and gives the answer.
@@ -244,6 +269,24 @@ mod tests {
                 response.headers_mut().insert(LOCATION, location);
             }
             assert_eq!(redirects(&response), expected, "{code} {location:?}");
+        }
+    }
+
+    #[test]
+    fn places_at_the_other_server_are_here() {
+        for (location, want) in [
+            ("https://10.0.0.1:443/apis/g/v1/x?y", "/apis/g/v1/x?y"),
+            ("https://api.example.com/apis/g", "https://api.example.com/apis/g"),
+            ("https://elsewhere.example.com/", "https://elsewhere.example.com/"),
+            ("/apis/g", "/apis/g"),
+            ("x", "x"),
+        ] {
+            let mut response = answer::text(StatusCode::FOUND, String::new());
+            let location = HeaderValue::from_static(location);
+            response.headers_mut().insert(LOCATION, location);
+            let host = Some("api.example.com".to_owned());
+            let response = led_back(response, "10.0.0.1:443".to_owned(), host);
+            assert_eq!(response.headers()[LOCATION], want);
         }
     }
 

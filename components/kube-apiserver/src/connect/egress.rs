@@ -2,29 +2,31 @@
 //! (`--egress-selector-config-file`).
 
 mod grpc;
+mod metrics;
+mod read;
 
-use crate::configuration::strict;
 use crate::serving::certificates::{provider, read_certificates};
 use crate::serving::stamps::{Stamp, stamp};
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use component_config::kube_apiserver::egress::{
-    Connection, EgressSelectorConfiguration, TcpTransport, TlsConfig, Transport as ConfiguredTransport,
-};
+use component_config::kube_apiserver::egress::TlsConfig;
+use metrics::{Dial, Stage};
 use percent_encoding::percent_decode_str;
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use x509::{Roots, ServerVerifier};
+
+pub use metrics::EgressMetrics;
 
 /// Longest wait until a proxy has connected.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -51,11 +53,16 @@ pub struct Egress {
     /// To webhooks that are named by their URL, and to issuers.
     pub control_plane: Way,
     pub etcd: Way,
+    pub metrics: EgressMetrics,
 }
 
 /// A proxy that is asked to connect.
 #[derive(Debug)]
-pub struct Proxy(Protocol);
+pub struct Proxy {
+    protocol: Protocol,
+    /// Where its connections are counted; those of the environment's proxies are nowhere.
+    metrics: Option<EgressMetrics>,
+}
 
 #[derive(Debug)]
 enum Protocol {
@@ -144,109 +151,9 @@ impl Tls {
     }
 }
 
-impl Egress {
-    /// Reads an EgressSelectorConfiguration.
-    pub fn load(file: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-        Self::parse(&text).with_context(|| file.display().to_string())
-    }
-
-    fn parse(text: &str) -> anyhow::Result<Self> {
-        strict::once(text)?;
-        let config: EgressSelectorConfiguration = serde_yaml_ng::from_str(text)?;
-        let known = ["v1beta1", "v1alpha1"]
-            .iter()
-            .any(|version| config.api_version == format!("apiserver.k8s.io/{version}"));
-        if !known || config.kind != "EgressSelectorConfiguration" {
-            bail!("expected apiVersion apiserver.k8s.io/v1beta1, kind EgressSelectorConfiguration");
-        }
-        let mut egress = Self::default();
-        let mut seen: Vec<&str> = Vec::new();
-        for (index, selection) in config.egress_selections.iter().enumerate() {
-            let field = format!("egressSelections[{index}]");
-            // The first version's word for it.
-            let name = match selection.name.as_str() {
-                "master" if config.api_version.ends_with("/v1alpha1") => "controlplane",
-                name => name,
-            };
-            if seen.contains(&name) {
-                bail!("{field}.name: Duplicate value: {name:?}");
-            }
-            seen.push(name);
-            let way = way(&selection.connection, &format!("{field}.connection"))?;
-            match (name, &way) {
-                ("cluster", _) => egress.cluster = way,
-                ("controlplane", _) => egress.control_plane = way,
-                ("etcd", _) => egress.etcd = way,
-                _ => bail!("{field}.name: Unsupported value: {name:?}; use cluster, controlplane or etcd"),
-            }
-        }
-        Ok(egress)
-    }
-}
-
-fn way(connection: &Connection, field: &str) -> anyhow::Result<Way> {
-    match connection.proxy_protocol.as_str() {
-        "Direct" if connection.transport.is_none() => return Ok(Way::Direct),
-        "Direct" => bail!("{field}.transport: Forbidden: must be absent when proxyProtocol is Direct"),
-        "HTTPConnect" | "GRPC" => {}
-        other => {
-            bail!("{field}.proxyProtocol: Unsupported value: {other:?}; use GRPC, HTTPConnect or Direct")
-        }
-    }
-    let Some(transport) = &connection.transport else {
-        bail!("{field}.transport: Required value");
-    };
-    let field = format!("{field}.transport");
-    if connection.proxy_protocol == "GRPC" {
-        return Ok(Way::Proxy(Arc::new(Proxy(Protocol::Grpc(by_grpc(
-            transport, &field,
-        )?)))));
-    }
-    let transport = match (&transport.tcp, &transport.uds) {
-        (Some(tcp), None) => by_tcp(tcp, &format!("{field}.tcp"))?,
-        (None, Some(uds)) if !uds.uds_name.is_empty() => Transport::Unix(PathBuf::from(&uds.uds_name)),
-        (None, Some(_)) => bail!("{field}.uds.udsName: Required value"),
-        _ => bail!("{field}: Invalid value: exactly one of tcp and uds must be set"),
-    };
-    Ok(Way::Proxy(Arc::new(Proxy(Protocol::HttpConnect(transport)))))
-}
-
-/// As with upstream only a Unix socket leads there.
-fn by_grpc(transport: &ConfiguredTransport, field: &str) -> anyhow::Result<grpc::Proxy> {
-    match (&transport.tcp, &transport.uds) {
-        (None, Some(uds)) if !uds.uds_name.is_empty() => Ok(grpc::Proxy {
-            socket: PathBuf::from(&uds.uds_name),
-        }),
-        (None, Some(_)) => bail!("{field}.uds.udsName: Required value"),
-        (Some(_), _) => bail!("{field}.tcp: Forbidden: GRPC goes over a Unix socket only; set uds instead"),
-        (None, None) => bail!("{field}.uds: Required value: must be set when proxyProtocol is GRPC"),
-    }
-}
-
-fn by_tcp(tcp: &TcpTransport, field: &str) -> anyhow::Result<Transport> {
-    let url =
-        url::Url::parse(&tcp.url).with_context(|| format!("{field}.url: Invalid value: {:?}", tcp.url))?;
-    let tls = match (url.scheme(), &tcp.tls_config) {
-        ("https", Some(files)) => Some(Tls::load(files).with_context(|| format!("{field}.tlsConfig"))?),
-        ("https", None) => bail!("{field}.tlsConfig: Required value: must be set when the URL is https"),
-        ("http", None) => None,
-        ("http", Some(_)) => bail!("{field}.tlsConfig: Forbidden: must be absent when the URL is http"),
-        _ => bail!("{field}.url: Invalid value: {:?}: must be http or https", tcp.url),
-    };
-    let host = url
-        .host_str()
-        .with_context(|| format!("{field}.url: Invalid value: {:?}: has no host", tcp.url))?;
-    Ok(Transport::Tcp {
-        host: host.trim_matches(['[', ']']).to_owned(),
-        port: url.port_or_known_default().unwrap_or(443),
-        tls,
-        login: None,
-    })
-}
-
 fn tls(files: &TlsConfig) -> anyhow::Result<ClientConfig> {
-    let roots = match &files.ca_bundle {
+    let bundle = files.ca_bundle.as_deref();
+    let roots = match bundle.filter(|bundle| !bundle.as_os_str().is_empty()) {
         Some(bundle) => read_certificates(bundle).context("caBundle")?,
         None => rustls_native_certs::load_native_certs().certs,
     };
@@ -277,21 +184,47 @@ impl Proxy {
             other => bail!("{other} is not supported; use http or https"),
         };
         let host = url.host_str().context("it has no host")?;
-        Ok(Self(Protocol::HttpConnect(Transport::Tcp {
+        let transport = Transport::Tcp {
             host: host.trim_matches(['[', ']']).to_owned(),
             port: url.port_or_known_default().unwrap_or(80),
             tls,
             login: Login::of(url),
-        })))
+        };
+        Ok(Self {
+            protocol: Protocol::HttpConnect(transport),
+            metrics: None,
+        })
     }
 
     /// A connection to `authority`, which the proxy makes.
     pub async fn dial(&self, authority: &str) -> io::Result<Box<dyn Stream>> {
-        let transport = match &self.0 {
-            Protocol::HttpConnect(transport) => transport,
-            Protocol::Grpc(proxy) => return proxy.dial(authority).await,
+        let Some(metrics) = &self.metrics else {
+            return self.dialed(authority, &mut Stage::default()).await;
         };
-        match tokio::time::timeout(TIMEOUT, transport.connect(authority)).await {
+        let mut stage = Stage::default();
+        let dial = metrics.begin(self.dial_labels());
+        let outcome = self.dialed(authority, &mut stage).await;
+        dial.end(outcome.as_ref().err().map(|_| stage));
+        outcome
+    }
+
+    fn dial_labels(&self) -> Dial {
+        match &self.protocol {
+            Protocol::HttpConnect(Transport::Tcp { .. }) => Dial::new("http_connect", "tcp"),
+            Protocol::HttpConnect(Transport::Unix(_)) => Dial::new("http_connect", "uds"),
+            Protocol::Grpc(_) => Dial::new("grpc", "uds"),
+        }
+    }
+
+    /// `stage` says how far it came.
+    async fn dialed(&self, authority: &str, stage: &mut Stage) -> io::Result<Box<dyn Stream>> {
+        let transport = match &self.protocol {
+            Protocol::HttpConnect(transport) => transport,
+            Protocol::Grpc(proxy) => return proxy.dial(authority, stage).await,
+        };
+        // Proxies of the environment are spoken to as Go's HTTP client does, those of the file as upstream.
+        let own = self.metrics.is_some();
+        match tokio::time::timeout(TIMEOUT, transport.connect(authority, own, stage)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
@@ -302,7 +235,7 @@ impl Proxy {
 }
 
 impl Transport {
-    async fn connect(&self, authority: &str) -> io::Result<Box<dyn Stream>> {
+    async fn connect(&self, authority: &str, own: bool, stage: &mut Stage) -> io::Result<Box<dyn Stream>> {
         let mut stream: Box<dyn Stream> = match self {
             Transport::Unix(path) => Box::new(UnixStream::connect(path).await?),
             Transport::Tcp { host, port, tls, .. } => {
@@ -317,27 +250,55 @@ impl Transport {
                 }
             }
         };
-        let login = match self {
-            Transport::Tcp {
-                login: Some(Login(login)),
-                ..
-            } => format!("Proxy-Authorization: {login}\r\n"),
-            _ => String::new(),
-        };
-        let head = format!(
-            "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: kube-apiserver\r\n{login}\r\n"
-        );
+        *stage = Stage::Proxy;
+        let head = self.question(authority, own);
         stream.write_all(head.as_bytes()).await?;
         stream.flush().await?;
-        let answer = answer(&mut stream).await?;
-        let mut words = answer.split(' ').skip(1);
-        if words.next() == Some("200") {
+        let answer = answer(&mut stream).await.map_err(|error| {
+            let why = match error.kind() {
+                io::ErrorKind::UnexpectedEof => "unexpected EOF".to_owned(),
+                _ => error.to_string(),
+            };
+            let to = format!("from CONNECT to {authority} via proxy {self} failed");
+            io::Error::new(error.kind(), format!("reading HTTP response {to}: {why}"))
+        })?;
+        let status = answer.lines().next().unwrap_or_default();
+        let status = status.split_once(' ').map_or("", |(_, status)| status);
+        let code = status.split(' ').next().unwrap_or_default();
+        if code == "200" {
             return Ok(stream);
         }
-        let line = answer.lines().next().unwrap_or_default();
         Err(io::Error::other(format!(
-            "the proxy would not connect to {authority}: {line}"
+            "proxy error from {self} while dialing {authority}, code {code}: {status}"
         )))
+    }
+
+    fn question(&self, authority: &str, own: bool) -> String {
+        let host = if own { "127.0.0.1" } else { authority };
+        let mut head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {host}\r\n");
+        if !own {
+            head.push_str("User-Agent: kube-apiserver\r\n");
+        }
+        if let Transport::Tcp {
+            login: Some(Login(login)),
+            ..
+        } = self
+        {
+            head.push_str(&format!("Proxy-Authorization: {login}\r\n"));
+        }
+        head.push_str("\r\n");
+        head
+    }
+}
+
+/// The proxy's own address.
+impl std::fmt::Display for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { host, port, .. } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
     }
 }
 
@@ -351,53 +312,4 @@ async fn answer(stream: &mut Box<dyn Stream>) -> io::Result<String> {
         head.push(stream.read_u8().await?);
     }
     Ok(String::from_utf8_lossy(&head).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ways_and_their_mistakes() {
-        let head =
-            "apiVersion: apiserver.k8s.io/v1beta1\nkind: EgressSelectorConfiguration\negressSelections:\n- ";
-        let connect = |transport: &str| {
-            format!("{{name: cluster, connection: {{proxyProtocol: HTTPConnect, transport: {transport}}}}}")
-        };
-        let parsed = |entry: &str| Egress::parse(&format!("{head}{entry}"));
-        let egress = parsed(&connect("{uds: {udsName: /run/proxy}}")).unwrap();
-        assert!(matches!(egress.cluster, Way::Proxy(_)) && matches!(egress.control_plane, Way::Direct));
-        assert!(parsed(&connect("{tcp: {url: 'http://127.0.0.1:1'}}")).is_ok());
-        assert!(parsed(&connect("{uds: {udsName: /run/proxy}}").replace("HTTPConnect", "GRPC")).is_ok());
-        assert!(parsed("{name: etcd, connection: {proxyProtocol: Direct}}").is_ok());
-        let etcd = parsed(&connect("{uds: {udsName: /run/proxy}}").replace("cluster", "etcd")).unwrap();
-        assert!(matches!(etcd.etcd, Way::Proxy(_)) && matches!(etcd.cluster, Way::Direct));
-        let master = connect("{uds: {udsName: /run/proxy}}").replace("cluster", "master");
-        let first = Egress::parse(&format!("{}{master}", head.replace("v1beta1", "v1alpha1"))).unwrap();
-        assert!(matches!(first.control_plane, Way::Proxy(_)));
-        assert!(parsed(&master).is_err(), "later versions don't know the word");
-        for (entry, said) in [
-            (connect("{}"), "exactly one of tcp and uds"),
-            (
-                connect("{tcp: {url: 'https://127.0.0.1:1'}}"),
-                "tlsConfig: Required value",
-            ),
-            (connect("{uds: {}}"), "udsName: Required value"),
-            (
-                "{name: cluster, connection: {proxyProtocol: GRPC, transport: {}}}".to_owned(),
-                "connection.transport.uds: Required value",
-            ),
-            (
-                connect("{tcp: {url: 'http://127.0.0.1:1'}}").replace("HTTPConnect", "GRPC"),
-                "connection.transport.tcp: Forbidden: GRPC goes over a Unix socket only",
-            ),
-            (
-                "{name: moon, connection: {proxyProtocol: Direct}}".to_owned(),
-                "egressSelections[0].name",
-            ),
-        ] {
-            let error = format!("{:#}", parsed(&entry).unwrap_err());
-            assert!(error.contains(said), "{entry}: {error}");
-        }
-    }
 }

@@ -106,7 +106,7 @@ fn all_paths(server: &Server) -> Vec<String> {
         paths.push(format!("/apis/{group}"));
         paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
     }
-    paths.extend(health::check_paths());
+    paths.extend(health::check_paths(server));
     paths.sort();
     paths.dedup();
     paths

@@ -5,16 +5,17 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use std::borrow::Cow;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CheckLabels {
-    name: &'static str,
+    name: Cow<'static, str>,
     r#type: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
-    name: &'static str,
+    name: Cow<'static, str>,
     status: &'static str,
     r#type: &'static str,
 }
@@ -50,10 +51,13 @@ impl Default for HealthMetrics {
 
 impl HealthMetrics {
     /// `endpoint` is `healthz`, `livez` or `readyz`.
-    pub fn checked(&self, endpoint: &'static str, name: &'static str, passed: bool) {
+    pub fn checked(&self, endpoint: &'static str, name: Cow<'static, str>, passed: bool) {
         let r#type = endpoint;
         self.passes
-            .get_or_create(&CheckLabels { name, r#type })
+            .get_or_create(&CheckLabels {
+                name: name.clone(),
+                r#type,
+            })
             .set(i64::from(passed));
         let status = if passed { "success" } else { "error" };
         self.outcomes
@@ -76,8 +80,8 @@ mod tests {
     #[test]
     fn upstreams_names() {
         let metrics = HealthMetrics::default();
-        metrics.checked("livez", "etcd", true);
-        metrics.checked("livez", "etcd", false);
+        metrics.checked("livez", "etcd".into(), true);
+        metrics.checked("livez", "etcd".into(), false);
         let text = metrics.encode().unwrap();
         for line in [
             "kubernetes_healthcheck{name=\"etcd\",type=\"livez\"} 0",

@@ -161,6 +161,11 @@ const OLDER: &[Older] = &[
                 "allowMultipleAllocations",
                 As(DEVICE, "allowMultipleAllocations"),
             ),
+            (
+                12,
+                "nodeAllocatableResourceMappings",
+                As(DEVICE, "nodeAllocatableResourceMappings"),
+            ),
         ],
     },
 ];

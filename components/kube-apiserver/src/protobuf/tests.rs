@@ -125,6 +125,86 @@ fn lengths_of_more_than_a_byte_are_put_before_their_message() {
     assert_eq!(back["data"], json!({ "a": text, "b": "" }));
 }
 
+/// What has no number would be lost on its way.
+#[test]
+fn every_field_of_a_kind_has_a_number() {
+    fn names(message: &table::Message) -> Vec<&str> {
+        let fields = message.values().flat_map(|entry| match entry {
+            table::Entry::Named(name) => vec![name.as_str()],
+            table::Entry::Inline(message) => names(message),
+        });
+        fields.collect()
+    }
+    let set = api::schema::built_in();
+    let mut without = Vec::new();
+    for schema in set.iter().filter(|schema| schema.name.starts_with("io.k8s.api.")) {
+        let known = table::TABLE.get(&schema.name).map(names).unwrap_or_default();
+        let fields = schema.fields.iter().map(|field| &*field.name);
+        let fields = fields.filter(|name| !matches!(*name, "apiVersion" | "kind") && !known.contains(name));
+        without.extend(fields.map(|name| format!("{}.{name}", schema.name)));
+    }
+    assert!(without.is_empty(), "{without:?}");
+}
+
+#[test]
+fn fields_of_this_version_come_through() {
+    let set = api::schema::built_in();
+    for (schema, json) in [
+        (
+            "resource.v1.Device",
+            json!({
+                "name": "d",
+                "attributes": {
+                    "i": {"ints": [1, 2]}, "b": {"bools": [true, false]}, "s": {"strings": ["x"]}, "v": {"versions": ["1.0.0"]},
+                },
+                "nodeAllocatableResourceMappings": {
+                    "cpu": {"capacityKey": "example.com/cores", "allocationMultiplier": "2"},
+                    "memory": {"allocationMultiplier": "2Gi"},
+                },
+            }),
+        ),
+        (
+            "core.v1.PodStatus",
+            json!({
+                "nodeAllocatableResourceClaimStatuses": [
+                    {"resourceClaimName": "c", "containers": ["a"], "resources": {"cpu": "2"}},
+                ],
+                "containerStatuses": [{
+                    "name": "a", "ready": true, "restartCount": 0, "image": "i", "imageID": "",
+                    "volumeMounts": [{"name": "v", "mountPath": "/v", "volumeStatus": {"image": {"imageRef": "sha256:1"}}}],
+                    "allocatedResourcesStatus": [
+                        {"name": "claim:c", "resources": [{"resourceID": "r", "health": "Unknown", "message": "lost"}]},
+                    ],
+                }],
+            }),
+        ),
+        (
+            "core.v1.PodSpec",
+            json!({"containers": [], "schedulingGroup": {"podGroupName": "g"}}),
+        ),
+        (
+            "storage.v1.CSIDriverSpec",
+            json!({"preventPodSchedulingIfMissing": true}),
+        ),
+    ] {
+        let schema = format!("io.k8s.api.{schema}");
+        let message = encode::message(&set, &schema, json.to_string().as_bytes()).unwrap();
+        let back = decode(&set, &schema, &message).unwrap();
+        for (name, value) in json.as_object().unwrap() {
+            if name == "containers" {
+                continue;
+            }
+            if name != "containerStatuses" {
+                assert_eq!(&back[name], value, "{schema}");
+                continue;
+            }
+            for field in ["volumeMounts", "allocatedResourcesStatus"] {
+                assert_eq!(back[name][0][field], value[0][field], "{schema}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_bitmap_decodes() {
     // magic, typeMeta, raw { range, data }

@@ -1,8 +1,8 @@
 //! pods/binding and bindings: a pod gets its node.
 
 use crate::admission::{self, Operation};
-use crate::answer;
 use crate::media;
+use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
@@ -52,11 +52,8 @@ pub async fn bind(server: &Server, request: &ApiRequest, target: &Target) -> Res
         options.dry_run,
     )
     .await?;
-    Ok(answer::value(
-        StatusCode::CREATED,
-        &status::success(None),
-        &accepted,
-    ))
+    let status = status::success(None);
+    present::value(request, &kind, &accepted, StatusCode::CREATED, &status)
 }
 
 /// Upstream hands these errors on as they are, which makes them a 500.

@@ -31,9 +31,11 @@ async fn statuses(server: &Server) -> Vec<Value> {
         let health = health.unwrap_or_else(|_| Err(told(port, "context deadline exceeded")));
         status(name, health, String::new())
     }));
-    let (mut all, etcd) = tokio::join!(asked, server.stores.storage.check(TIMEOUT));
+    let storage = &server.stores.storage;
+    let backends = (0..storage.backends()).map(|backend| storage.check(backend, TIMEOUT));
+    let (mut all, etcd) = tokio::join!(asked, futures::future::try_join_all(backends));
     all.push(match etcd {
-        Ok(()) => status("etcd-0", Ok("ok".to_owned()), String::new()),
+        Ok(_) => status("etcd-0", Ok("ok".to_owned()), String::new()),
         Err(error) => status("etcd-0", Err(String::new()), error.to_string()),
     });
     all

@@ -4,9 +4,9 @@ mod budget;
 mod mark;
 
 use crate::admission::{self, Attributes, Operation};
-use crate::answer;
 use crate::media;
 use crate::metadata;
+use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
@@ -47,11 +47,8 @@ pub async fn evict(server: &Server, request: &ApiRequest, target: &Target) -> Re
     if let Some(pod) = delete_unguarded(server, target, &delete).await? {
         delete_guarded(server, target, &delete, &pod).await?;
     }
-    Ok(answer::value(
-        StatusCode::CREATED,
-        &status::success(None),
-        &accepted,
-    ))
+    let status = status::success(None);
+    present::value(request, &kind, &accepted, StatusCode::CREATED, &status)
 }
 
 /// The options of the deletion, which is a dry run if the eviction is. They are checked where a pod is about to be deleted.

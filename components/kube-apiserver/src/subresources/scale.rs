@@ -1,6 +1,5 @@
 //! The scale subresource: replicas of any kind that has them.
 
-use crate::answer;
 use crate::definitions::conversion;
 use crate::kinds;
 use crate::media;
@@ -126,7 +125,7 @@ pub async fn get(server: &Server, request: &ApiRequest, target: &Target) -> Resu
         },
     };
     let shaped = present::scale(&target.row, scale, &accepted.shape, request);
-    Ok(answer::value(StatusCode::OK, &shaped, &accepted))
+    present::value(request, &scale_kind(), &accepted, StatusCode::OK, &shaped)
 }
 
 /// update and patch.
@@ -193,7 +192,7 @@ pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> R
     let object = outcome.object.into_value(&target.row)?;
     let scale = of_kind(&target.row, &object)?;
     let shaped = present::scale(&target.row, scale, &accepted.shape, request);
-    Ok(answer::value(StatusCode::OK, &shaped, &accepted))
+    present::value(request, &scale_kind(), &accepted, StatusCode::OK, &shaped)
 }
 
 /// The scale that a patch is made to.

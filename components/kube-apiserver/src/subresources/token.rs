@@ -1,10 +1,10 @@
 //! serviceaccounts/token: a token for a service account, bound to what it is for.
 
 use crate::admission::{self, Attributes, Operation};
-use crate::answer;
 use crate::identity::service_account_user;
 use crate::media;
 use crate::metadata;
+use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
@@ -74,7 +74,8 @@ pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> R
         jiff::Timestamp::from_second(claims.iat.unwrap_or(0) + granted).unwrap_or(jiff::Timestamp::MAX);
     asked["status"] =
         json!({ "token": token, "expirationTimestamp": apimachinery::time::format_time(expires) });
-    Ok(answer::value(StatusCode::CREATED, &asked.into_whole(), &accepted))
+    let asked = asked.into_whole();
+    present::value(request, &kind, &accepted, StatusCode::CREATED, &asked)
 }
 
 /// Says who asks for what, as for objects that are stored; the answer shows it.

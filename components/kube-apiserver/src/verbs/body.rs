@@ -7,6 +7,8 @@ use crate::request::ApiRequest;
 use api::Resource;
 use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, GroupVersionKind};
+use opentelemetry::KeyValue;
+use storage::spans;
 
 /// Decodes the body as an object of the kind; what was odd about it the client is told in warnings.
 pub fn object(
@@ -15,6 +17,7 @@ pub fn object(
     request: &ApiRequest,
     options: &WriteOptions,
 ) -> Result<Compact, ApiError> {
+    spans::event("About to convert to expected version");
     let decoded = kinds::decode(
         row,
         kind,
@@ -23,9 +26,17 @@ pub fn object(
         options.field_validation,
     )
     .inspect_err(|_| request.note_undecoded())?;
+    spans::event("Conversion done");
     decoded
         .warnings
         .into_iter()
         .for_each(|warning| request.warn(warning));
     Ok(decoded.value)
+}
+
+/// Tells the request's span that the object is stored.
+pub fn written(request: &ApiRequest) {
+    spans::event_with("Write to database call succeeded", || {
+        vec![KeyValue::new("len", request.body.len() as i64)]
+    });
 }

@@ -15,12 +15,15 @@ use apimachinery::decode::Unchanged;
 use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, meta};
 use http::StatusCode;
+use storage::spans;
 
 pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = options::write(request, "CreateOptions", false)?;
     let object = body::object(&target.row, &target.row.gvk, request, &options)?;
+    spans::event("About to store object in database");
     let created = create_object(server, request, target, object, &options).await?;
+    body::written(request);
     present::one(
         server,
         request,

@@ -22,6 +22,7 @@ use http::StatusCode;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use storage::spans;
 use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
 
 /// Without these the control plane's own pods would have no priority.
@@ -33,6 +34,10 @@ const ORPHANED_PODS: &str = "child pods are preserved by default when jobs are d
 pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = read_options(request)?;
+    if !request.body.is_empty() {
+        spans::event("Decoded delete options");
+        spans::event("Recorded the audit event");
+    }
     check_key(&target.name)?;
     if target.row.gvk.group == "scheduling.k8s.io"
         && target.row.plural == "priorityclasses"
@@ -46,7 +51,9 @@ pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> R
     }
     let attributes = Attributes::of_delete(request, target, &options);
     warn_of_orphans(request, target, &options);
+    spans::event("About to delete object from database");
     let (object, gone) = delete_one(server, target, &options, Some((server, &attributes))).await?;
+    spans::event("Object deleted from database");
     if gone {
         crate::services::release(server, &target.row, &object, options.dry_run).await;
     }
@@ -58,25 +65,20 @@ pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> R
             uid: meta::uid(&object).to_owned(),
             ..Details::default()
         };
-        return Ok(answer::value(
-            StatusCode::OK,
-            &status::success(Some(details)),
-            &accepted,
-        ));
+        let status = status::success(Some(details));
+        return present::value(request, &target.row.gvk, &accepted, StatusCode::OK, &status);
     }
     let code = if !gone && options.orphan_dependents == Some(false) {
         StatusCode::ACCEPTED
     } else {
         StatusCode::OK
     };
-    let shaped = present::shape_one(
-        &server.registry.load(),
-        &target.row,
-        object.into_whole(),
-        &accepted.shape,
-        request,
-    )?;
-    Ok(answer::value(code, &shaped, &accepted))
+    let object = object.into_whole();
+    present::told(request, &target.row.gvk, &accepted, || {
+        let registry = server.registry.load();
+        let shaped = present::shape_one(&registry, &target.row, object, &accepted.shape, request)?;
+        Ok(answer::value(code, &shaped, &accepted))
+    })
 }
 
 fn warn_of_orphans(request: &ApiRequest, target: &Target, options: &DeleteOptions) {
@@ -468,5 +470,8 @@ pub async fn delete_collection(
             Err(error) => return Err(error),
         }
     }
-    list::show(server, request, target, page, accepted).await
+    spans::event("About to write a response");
+    let answer = list::show(server, request, target, page, accepted).await;
+    spans::event("Writing http response done");
+    answer
 }

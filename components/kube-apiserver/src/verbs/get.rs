@@ -11,6 +11,7 @@ use crate::serving::body::Response;
 use apimachinery::ApiError;
 use http::StatusCode;
 use storage::RequestedRevision;
+use storage::spans;
 
 pub async fn get(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
@@ -22,6 +23,7 @@ pub async fn get(server: &Server, request: &ApiRequest, target: &Target) -> Resu
     let revision = RequestedRevision::parse(request.query.get("resourceVersion").unwrap_or(""))
         .map_err(|error| target.error(error))?;
     check_key(&target.name)?;
+    spans::event("About to Get from storage");
     let object = target
         .store
         .get(&target.namespace, &target.name, revision)

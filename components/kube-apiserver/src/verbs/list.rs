@@ -10,13 +10,16 @@ use crate::request::ApiRequest;
 use crate::selectors;
 use crate::server::Server;
 use crate::serving::body::Response;
+use crate::traces;
 use apimachinery::ApiError;
 use apimachinery::field::{Error, Path};
 use bytes::Bytes;
 use http::StatusCode;
+use opentelemetry::KeyValue;
 use serde_json::{Value, json};
 use std::num::ParseIntError;
 use std::sync::Arc;
+use storage::spans;
 use storage::{ListPage, ListRequest, RequestedRevision, RevisionMatch, StorageError};
 
 /// Reads the parameters that list and deletecollection share.
@@ -139,12 +142,32 @@ pub async fn list(
     target: &Target,
 ) -> Result<Response, ApiError> {
     let accepted = media::negotiate(request, &target.row, Answer::List)?;
+    spans::event("About to List from storage");
     let page = page(server, request, target).await?;
-    show(server, request, target, page, accepted).await
+    spans::event("Listing from storage done");
+    let count = page.items.len();
+    let answer = show(server, request, target, page, accepted).await;
+    spans::event_with("Writing http response done", || {
+        vec![KeyValue::new("count", count as i64)]
+    });
+    answer
 }
 
 /// The answer that shows a page.
 pub async fn show(
+    server: &Arc<Server>,
+    request: &Arc<ApiRequest>,
+    target: &Target,
+    page: ListPage,
+    accepted: Accepted,
+) -> Result<Response, ApiError> {
+    let span = traces::serializing(request, &target.row.gvk, &accepted);
+    let answer = written(server, request, target, page, accepted).await;
+    traces::serialized(span, &answer);
+    answer
+}
+
+async fn written(
     server: &Arc<Server>,
     request: &Arc<ApiRequest>,
     target: &Target,

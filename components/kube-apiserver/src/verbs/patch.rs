@@ -17,6 +17,7 @@ use apimachinery::patch::{self, PatchError};
 use apimachinery::{ApiError, GroupVersionKind, Reason, decode, json, meta};
 use http::StatusCode;
 use serde_json::{Map, Value};
+use storage::spans;
 
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -59,6 +60,7 @@ pub async fn patch(server: &Server, request: &ApiRequest, target: &Target) -> Re
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = options::write(request, "PatchOptions", form == Form::Apply)?;
     check_key(&target.name)?;
+    spans::event("Recorded the audit event");
     let body = parse(request, form)?;
     if form == Form::Apply && !matches!(body.value, Value::Object(_) | Value::Null) {
         return Err(ApiError::bad_request(format!(
@@ -75,7 +77,10 @@ pub async fn patch(server: &Server, request: &ApiRequest, target: &Target) -> Re
         apply: form == Form::Apply,
         ..Write::default()
     };
+    // The patch is made within the store's own span.
+    let span = spans::outer();
     let outcome = write::change(server, request, target, &options, wanted, |existing| {
+        span.event("About to apply patch");
         let mut new = match form {
             Form::Apply => {
                 let new = apply(target, existing, &body, &options)?;
@@ -99,9 +104,11 @@ pub async fn patch(server: &Server, request: &ApiRequest, target: &Target) -> Re
             }
         };
         kinds::drop_conversions(&target.row.gvk, &mut new.object);
+        span.event("About to check admission control");
         Ok(new)
     })
     .await?;
+    spans::event("Object stored in database");
     let code = if outcome.created {
         StatusCode::CREATED
     } else {

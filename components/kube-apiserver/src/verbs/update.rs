@@ -13,11 +13,13 @@ use crate::server::Server;
 use crate::serving::body::Response;
 use apimachinery::{ApiError, meta};
 use http::StatusCode;
+use storage::spans;
 
 pub async fn update(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = options::write(request, "UpdateOptions", false)?;
     let mut object = body::object(&target.row, &target.row.gvk, request, &options)?;
+    spans::event("About to store object in database");
     kinds::default(&target.row, &mut object);
     request.note_object(&object);
     metadata::ensure_namespace(&target.row, &target.namespace, &mut object)?;
@@ -47,6 +49,7 @@ pub async fn update(server: &Server, request: &ApiRequest, target: &Target) -> R
         },
     )
     .await?;
+    body::written(request);
     let code = if outcome.created {
         StatusCode::CREATED
     } else {

@@ -97,8 +97,7 @@ impl Collector for Told {
     }
 }
 
-/// Whether upstream's plugin is asked about an operation in a phase, whatever the kind. Those of kinds that aren't served are
-/// not told of.
+/// Whether upstream's plugin is asked about an operation in a phase, whatever the kind, and whatever features are on.
 fn is_asked(plugin: Plugin, phase: Phase, operation: Operation) -> bool {
     use Operation::{Connect, Create, Update};
     use Plugin::*;
@@ -130,16 +129,18 @@ fn is_asked(plugin: Plugin, phase: Phase, operation: Operation) -> bool {
             | TaintNodesByCondition
             | DefaultStorageClass
             | StorageObjectInUseProtection
+            | PodGroupProtection
             | DefaultIngressClass
             | PodTopologyLabels,
         )
-        | (Phase::Validate, CertificateSubjectRestriction) => operation == Create,
+        | (Phase::Validate, CertificateSubjectRestriction | PodGroupWorkloadExists) => operation == Create,
         (
             Phase::Validate,
             PersistentVolumeClaimResize
             | CertificateApproval
             | CertificateSigning
             | NodeDeclaredFeatureValidator
+            | JobValidation
             | PodResizeValidator,
         ) => operation == Update,
         _ => false,
@@ -199,29 +200,91 @@ mod tests {
         assert!(text.contains(&quick), "{text}");
     }
 
+    /// Of upstream's plugins: the operations that each is made for, and the phases that it has.
     #[test]
-    fn whatever_has_a_look_is_asked() {
-        for operation in Operation::ALL {
-            assert!(is_asked(
-                Plugin::ValidatingAdmissionWebhook,
-                Phase::Validate,
-                operation
-            ));
-            assert!(!is_asked(
-                Plugin::ValidatingAdmissionWebhook,
-                Phase::Admit,
-                operation
-            ));
+    fn plugins_are_asked_about_what_they_are_made_for() {
+        use Plugin::*;
+        for (plugins, admit, validate) in [
+            (&[AlwaysAdmit, AlwaysDeny][..], "all", "all"),
+            (&[MutatingAdmissionPolicy, MutatingAdmissionWebhook], "all", ""),
+            (
+                &[ValidatingAdmissionPolicy, ValidatingAdmissionWebhook],
+                "",
+                "all",
+            ),
+            (&[NamespaceLifecycle, NodeRestriction], "CREATE UPDATE DELETE", ""),
+            (&[NamespaceExists], "", "CREATE UPDATE DELETE"),
+            (&[Priority], "CREATE UPDATE DELETE", "CREATE UPDATE DELETE"),
+            (
+                &[
+                    LimitRanger,
+                    ServiceAccount,
+                    AlwaysPullImages,
+                    PodTolerationRestriction,
+                ],
+                "CREATE UPDATE",
+                "CREATE UPDATE",
+            ),
+            (
+                &[DefaultTolerationSeconds, ExtendedResourceToleration],
+                "CREATE UPDATE",
+                "",
+            ),
+            (
+                &[
+                    LimitPodHardAntiAffinityTopology,
+                    ImagePolicyWebhook,
+                    PodSecurity,
+                    EventRateLimit,
+                    OwnerReferencesPermissionEnforcement,
+                    ClusterTrustBundleAttest,
+                    DenyServiceExternalIPs,
+                    ResourceQuota,
+                ],
+                "",
+                "CREATE UPDATE",
+            ),
+            (&[PodNodeSelector, RuntimeClass], "CREATE", "CREATE"),
+            (
+                &[
+                    NamespaceAutoProvision,
+                    TaintNodesByCondition,
+                    DefaultStorageClass,
+                    StorageObjectInUseProtection,
+                    PodGroupProtection,
+                    DefaultIngressClass,
+                    PodTopologyLabels,
+                ],
+                "CREATE",
+                "",
+            ),
+            (
+                &[CertificateSubjectRestriction, PodGroupWorkloadExists],
+                "",
+                "CREATE",
+            ),
+            (
+                &[
+                    PersistentVolumeClaimResize,
+                    CertificateApproval,
+                    CertificateSigning,
+                    NodeDeclaredFeatureValidator,
+                    JobValidation,
+                    PodResizeValidator,
+                ],
+                "",
+                "UPDATE",
+            ),
+        ] {
+            for plugin in plugins {
+                for operation in Operation::ALL {
+                    for (phase, want) in [(Phase::Admit, admit), (Phase::Validate, validate)] {
+                        let expected = want == "all" || want.split(' ').any(|name| name == operation.name());
+                        let asked = is_asked(*plugin, phase, operation);
+                        assert_eq!(asked, expected, "{plugin:?} {phase:?} {operation:?}");
+                    }
+                }
+            }
         }
-        assert!(!is_asked(
-            Plugin::NamespaceLifecycle,
-            Phase::Admit,
-            Operation::Connect
-        ));
-        assert!(!is_asked(
-            Plugin::ResourceQuota,
-            Phase::Validate,
-            Operation::Delete
-        ));
     }
 }

@@ -4,6 +4,7 @@
 mod message;
 
 use super::Stream;
+use super::metrics::Stage;
 use futures::StreamExt;
 use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
@@ -54,8 +55,8 @@ struct Near {
 
 impl Proxy {
     /// A connection to `authority`, which an agent of the proxy makes.
-    pub async fn dial(&self, authority: &str) -> io::Result<Box<dyn Stream>> {
-        let dial = tokio::time::timeout(DIAL_TIMEOUT, self.tunnel(authority));
+    pub async fn dial(&self, authority: &str, stage: &mut Stage) -> io::Result<Box<dyn Stream>> {
+        let dial = tokio::time::timeout(DIAL_TIMEOUT, self.tunnel(authority, stage));
         let tunnel = match dial.await {
             Ok(tunnel) => tunnel?,
             Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "dial timeout, backstop")),
@@ -91,9 +92,10 @@ impl Proxy {
             .map_err(io::Error::other)
     }
 
-    async fn tunnel(&self, authority: &str) -> io::Result<Tunnel> {
+    async fn tunnel(&self, authority: &str, stage: &mut Stage) -> io::Result<Tunnel> {
         let mut grpc = Grpc::new(self.channel().await?);
         grpc.ready().await.map_err(io::Error::other)?;
+        *stage = Stage::Proxy;
         let (out, mut waiting) = mpsc::channel(WAITING);
         let random = rand::random_range(1..i64::MAX);
         let closed = || io::Error::new(io::ErrorKind::ConnectionAborted, "tunnel closed");
