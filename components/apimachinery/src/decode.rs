@@ -13,6 +13,7 @@ pub use unchanged::Unchanged;
 use zero::fill;
 pub use zero::{complete, zero};
 
+use crate::quantity::Precision;
 use crate::schema::{Field, Schema, SchemaId, SchemaSet, Type};
 use serde_json::{Map, Value};
 
@@ -60,6 +61,7 @@ fn fit_as(
         unknown: Vec::new(),
         first: None,
         unstructured,
+        precision: Precision::Nano,
     };
     if !value.is_object() {
         return Err(DecodeError(format!(
@@ -117,6 +119,8 @@ struct Decoder<'a> {
     /// Go goes on after a wrong type and reports the first at the end.
     first: Option<DecodeError>,
     unstructured: bool,
+    /// That of quantities here.
+    precision: Precision,
 }
 
 impl<'a> Decoder<'a> {
@@ -205,6 +209,7 @@ impl<'a> Decoder<'a> {
             .and_then(|name| name.strip_prefix("map["))
             .and_then(|name| name.split_once(']'))
             .map(|(_, of_item)| of_item);
+        let outer = std::mem::replace(&mut self.precision, precision(name, self.owner));
         for (key, item) in map.iter_mut() {
             let known = self.unknown.len();
             self.value(inner, of_item, item)?;
@@ -213,6 +218,7 @@ impl<'a> Decoder<'a> {
                 *item = self.zero_element(inner);
             }
         }
+        self.precision = outer;
         Ok(())
     }
 
@@ -287,7 +293,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn scalar(&mut self, ty: &Type, name: Option<&str>, value: &mut Value) -> Result<(), DecodeError> {
-        match scalar::fit(ty, value) {
+        match scalar::fit(ty, value, self.precision) {
             Err(_)
                 if self.unstructured
                     && matches!(
@@ -312,6 +318,16 @@ impl<'a> Decoder<'a> {
             Err(scalar::Wrong::Inner(what, name)) => Err(self.mismatched(&what, name)),
             Err(scalar::Wrong::Text(message)) => Err(DecodeError(message)),
         }
+    }
+}
+
+/// How fine the quantities of a map of this type in this struct are. A default of every kind with resource lists is that
+/// they are rounded; a RuntimeClass, whose overhead is one, has no defaults.
+fn precision(type_name: Option<&str>, owner: &str) -> Precision {
+    if type_name == Some("v1.ResourceList") && owner != "Overhead" {
+        Precision::Milli
+    } else {
+        Precision::Nano
     }
 }
 

@@ -1,6 +1,9 @@
 //! Exact decimal quantities: `500m`, `1Gi`, `1e3`.
 mod format;
 mod parse;
+mod text;
+
+pub use text::canonical;
 
 use serde_json::Value;
 use std::cmp::Ordering;
@@ -19,7 +22,8 @@ pub enum Format {
     DecimalExponent,
 }
 
-/// An amount of something, exact to a nano. Larger than any real resource before it saturates.
+/// An amount of something, exact to a nano. It saturates at some 10²⁹, which is larger than any real resource; the
+/// text of what is larger stays what it is (see [`canonical`]).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Quantity {
     nanos: i128,
@@ -38,6 +42,37 @@ pub enum ParseQuantityError {
 }
 
 const NANO: i128 = 1_000_000_000;
+
+/// The largest amount, in nanos: a whole number.
+const MAX: i128 = i128::MAX / NANO * NANO;
+
+/// How fine a quantity may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    Nano,
+    /// That of resource lists.
+    Milli,
+    Whole,
+}
+
+impl Precision {
+    /// As a power of ten.
+    fn exponent(self) -> i64 {
+        match self {
+            Self::Nano => -9,
+            Self::Milli => -3,
+            Self::Whole => 0,
+        }
+    }
+
+    fn nanos(self) -> i128 {
+        match self {
+            Self::Nano => 1,
+            Self::Milli => 1_000_000,
+            Self::Whole => NANO,
+        }
+    }
+}
 
 impl Quantity {
     /// A whole number.
@@ -75,33 +110,39 @@ impl Quantity {
     /// Reads a quantity out of JSON: a text, or a number.
     pub fn from_json(value: &Value) -> Result<Self, ParseQuantityError> {
         match value {
-            Value::String(text) => text.parse(),
+            Value::String(text) => text.trim().parse(),
             Value::Number(number) => number.to_string().parse(),
             _ => Err(ParseQuantityError::FormatWrong),
         }
     }
 
-    /// The amount rounded up to a whole number.
+    /// The amount rounded away from zero to a whole number.
     pub fn value(&self) -> i64 {
-        self.scaled(NANO)
+        self.scaled(Precision::Whole)
     }
 
-    /// The amount in thousandths, rounded up.
+    /// The amount in thousandths, rounded away from zero.
     pub fn millis(&self) -> i64 {
-        self.scaled(1_000_000)
+        self.scaled(Precision::Milli)
     }
 
-    /// The next whole number, written in the same way.
-    pub fn rounded_up(self) -> Self {
-        let whole = self.nanos.div_euclid(NANO) + i128::from(self.nanos.rem_euclid(NANO) != 0);
+    /// The nearest double.
+    pub fn approximate(&self) -> f64 {
+        // Digits and an exponent are always read as a number.
+        format!("{}e-9", self.nanos).parse().unwrap_or(f64::NAN)
+    }
+
+    /// The next amount away from zero that isn't finer, written in the same way.
+    pub fn rounded_up(self, precision: Precision) -> Self {
+        let unit = precision.nanos();
         Self {
-            nanos: whole.saturating_mul(NANO),
+            nanos: away_from_zero(self.nanos, unit).saturating_mul(unit),
             format: self.format,
         }
     }
 
-    fn scaled(&self, unit: i128) -> i64 {
-        let whole = self.nanos.div_euclid(unit) + i128::from(self.nanos.rem_euclid(unit) != 0);
+    fn scaled(&self, precision: Precision) -> i64 {
+        let whole = away_from_zero(self.nanos, precision.nanos());
         i64::try_from(whole).unwrap_or(if whole < 0 { i64::MIN } else { i64::MAX })
     }
 
@@ -119,6 +160,16 @@ impl Quantity {
     pub fn is_finer_than(&self, per_unit: i64) -> bool {
         self.nanos % (NANO / i128::from(per_unit)) != 0
     }
+}
+
+fn away_from_zero(number: i128, unit: i128) -> i128 {
+    let rest = number % unit;
+    number / unit + rest.signum()
+}
+
+/// So that a sum that is too large is a whole number.
+fn within(nanos: i128) -> i128 {
+    nanos.clamp(-MAX, MAX)
 }
 
 impl PartialEq for Quantity {
@@ -143,7 +194,7 @@ impl Add for Quantity {
     fn add(self, other: Self) -> Self {
         let format = if self.is_zero() { other.format } else { self.format };
         Self {
-            nanos: self.nanos.saturating_add(other.nanos),
+            nanos: within(self.nanos.saturating_add(other.nanos)),
             format,
         }
     }
@@ -158,7 +209,7 @@ impl Neg for Quantity {
     type Output = Self;
     fn neg(self) -> Self {
         Self {
-            nanos: self.nanos.saturating_neg(),
+            nanos: -self.nanos,
             format: self.format,
         }
     }

@@ -1,6 +1,7 @@
 //! Claims of volumes: how many, and how much storage, of each class and in all.
 
 use super::{Usage, amount, count, scopes};
+use apimachinery::quantity::Precision;
 use apimachinery::{Quantity, meta};
 use serde_json::Value;
 
@@ -24,13 +25,17 @@ fn class(claim: &Value) -> &str {
         .unwrap_or("")
 }
 
+fn whole(amount: Quantity) -> Quantity {
+    amount.rounded_up(Precision::Whole)
+}
+
 /// What is asked for, or more, if more was promised when it grew: a volume doesn't shrink again. In whole bytes, as a
 /// quota may say it.
 fn storage(claim: &Value) -> Option<Quantity> {
-    let asked = amount(&claim["spec"]["resources"]["requests"]["storage"]).map(Quantity::rounded_up)?;
+    let asked = amount(&claim["spec"]["resources"]["requests"]["storage"]).map(whole)?;
     let allocated = amount(&claim["status"]["allocatedResources"]["storage"]);
     Some(match allocated {
-        Some(allocated) if allocated > asked => allocated.rounded_up(),
+        Some(allocated) if allocated > asked => whole(allocated),
         _ => asked,
     })
 }

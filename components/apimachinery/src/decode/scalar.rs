@@ -1,9 +1,10 @@
-use crate::quantity::Quantity;
+use crate::quantity::{self, Precision};
 use crate::schema::Type;
 use crate::time;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// Why a scalar doesn't fit.
 pub(super) enum Wrong {
@@ -31,8 +32,8 @@ fn wrong(value: &Value, name: &'static str) -> Wrong {
     Wrong::Type(noun(value).to_owned(), name)
 }
 
-/// Fits one value that is neither struct, list nor map.
-pub(super) fn fit(ty: &Type, value: &mut Value) -> Result<(), Wrong> {
+/// Fits one value that is neither struct, list nor map. A quantity that is finer than `precision` is rounded.
+pub(super) fn fit(ty: &Type, value: &mut Value, precision: Precision) -> Result<(), Wrong> {
     if value.is_null() {
         return Ok(());
     }
@@ -68,7 +69,7 @@ pub(super) fn fit(ty: &Type, value: &mut Value) -> Result<(), Wrong> {
         Type::Duration => {
             text(value).and_then(|text| time::parse_duration(text).map(|_| ()).map_err(Wrong::Text))
         }
-        Type::Quantity => quantity(value),
+        Type::Quantity => quantity(value, precision),
         Type::IntOrString if value.is_string() => Ok(()),
         Type::IntOrString => match integer(value, i64::from(i32::MIN)..=i64::from(i32::MAX), "int32") {
             Err(Wrong::Type(what, name)) => Err(Wrong::Inner(what, name)),
@@ -131,16 +132,19 @@ fn is_canonical_quantity(text: &str) -> bool {
     !text.starts_with('0') && number % step != 0
 }
 
-fn quantity(value: &mut Value) -> Result<(), Wrong> {
+fn quantity(value: &mut Value, precision: Precision) -> Result<(), Wrong> {
     if value.as_str().is_some_and(is_canonical_quantity) {
         return Ok(());
     }
-    let parsed = Quantity::from_json(value);
-    *value = Value::from(
-        parsed
-            .map_err(|error| Wrong::Text(error.to_string()))?
-            .to_string(),
-    );
+    let given = match &*value {
+        Value::String(text) => Cow::Borrowed(text.as_str()),
+        other => Cow::Owned(other.to_string()),
+    };
+    let written =
+        quantity::canonical(given.trim(), precision).map_err(|error| Wrong::Text(error.to_string()))?;
+    if value.as_str() != Some(&written) {
+        *value = Value::from(written.into_owned());
+    }
     Ok(())
 }
 
@@ -240,7 +244,7 @@ mod tests {
         #[test]
         fn canonical_quantities_are_written_as_they_are(text in "[0-9]{1,5}(m|k|M|G|T|Ki|Mi|Gi|Ti)?") {
             if is_canonical_quantity(&text) {
-                let written = Quantity::from_json(&Value::from(text.as_str())).unwrap().to_string();
+                let written = text.parse::<crate::Quantity>().unwrap().to_string();
                 prop_assert_eq!(written, text);
             }
         }

@@ -170,6 +170,35 @@ fn errors_name_types_that_have_a_name() {
 }
 
 #[test]
+fn amounts_in_resource_lists_are_rounded() {
+    let amounts = |name: &str, type_name: Option<&str>| Field {
+        type_name: type_name.map(str::to_owned),
+        ..Field::new(name, Type::Map(Box::new(Type::Quantity), false))
+    };
+    let list = Some("v1.ResourceList");
+    let fields = vec![amounts("limits", list), amounts("other", None)];
+    let of = |short: &str| Schema {
+        name: format!("x.v1.{short}"),
+        short: short.into(),
+        package: "v1".into(),
+        fields: fields.clone(),
+        ..Schema::default()
+    };
+    let set = SchemaSet::new(vec![of("Named"), of("Overhead")]);
+    let given =
+        json!({"a": "500u", "b": "-100n", "c": "1.0001", "d": "1.001", "e": "+1", "f": 0.0004, "g": "1Gi"});
+    let exact =
+        json!({"a": "500u", "b": "-100n", "c": "1000100u", "d": "1.001", "e": "+1", "f": "400u", "g": "1Gi"});
+    let rounded =
+        json!({"a": "1m", "b": "-1m", "c": "1001m", "d": "1.001", "e": "+1", "f": "1m", "g": "1Gi"});
+    for (schema, in_limits) in [(0, &rounded), (1, &exact)] {
+        let mut value = json!({"limits": given, "other": given});
+        fit(&set, schema, &mut value).unwrap();
+        assert_eq!(value, json!({"limits": in_limits, "other": exact}));
+    }
+}
+
+#[test]
 fn empty_collections_last_until_settled() {
     let mut value = json!({"items": [], "texts": [], "data": {}, "status": {"name": "a"}});
     fit(&set(), 1, &mut value).unwrap();

@@ -25,14 +25,31 @@ pub(super) fn write(quantity: &Quantity, f: &mut fmt::Formatter<'_>) -> fmt::Res
         return write!(f, "{number}{}", BINARY[power]);
     }
     let mut number = quantity.nanos;
-    let mut power = 0;
-    while number % 1000 == 0 && power + 1 < DECIMAL.len() {
+    let mut exponent = -9;
+    while number % 1000 == 0 && (format == Format::DecimalExponent || exponent < LARGEST_SUFFIX) {
         number /= 1000;
-        power += 1;
+        exponent += 3;
     }
+    write!(f, "{number}")?;
+    write_suffix(f, format, exponent)
+}
+
+/// The exponent of `E`.
+pub(super) const LARGEST_SUFFIX: i64 = 18;
+
+/// The suffix of a decimal number. The exponent is a multiple of three, and none that there is no suffix for.
+pub(super) fn write_suffix(out: &mut dyn fmt::Write, format: Format, exponent: i64) -> fmt::Result {
     match format {
-        Format::DecimalExponent if power == 3 => write!(f, "{number}"),
-        Format::DecimalExponent => write!(f, "{number}e{}", (power as i64 - 3) * 3),
-        _ => write!(f, "{number}{}", DECIMAL[power]),
+        Format::DecimalExponent if exponent == 0 => Ok(()),
+        Format::DecimalExponent => write!(out, "e{exponent}"),
+        _ => {
+            let index = usize::try_from(exponent / 3 + 3).ok();
+            out.write_str(
+                index
+                    .and_then(|index| DECIMAL.get(index))
+                    .copied()
+                    .unwrap_or_default(),
+            )
+        }
     }
 }

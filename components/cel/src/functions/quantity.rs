@@ -73,7 +73,7 @@ pub(super) static FUNCTIONS: &[(&str, Overload)] = &[
     (
         "asApproximateFloat",
         method("", &[QUANTITY], Double, |_, args| {
-            Ok(Value::Double(approximate(one(&args[0])?)))
+            Ok(Value::Double(one(&args[0])?.approximate()))
         }),
     ),
     (
@@ -119,14 +119,3 @@ pub(super) static FUNCTIONS: &[(&str, Overload)] = &[
         }),
     ),
 ];
-
-/// The nearest double, from the exact decimal form.
-fn approximate(quantity: Quantity) -> f64 {
-    let whole = quantity.value();
-    if whole.unsigned_abs() < 1 << 52 {
-        // The whole part was rounded up; what is finer is what is left.
-        let rest = (quantity - Quantity::new(whole)).millis();
-        return whole as f64 + rest as f64 / 1000.0;
-    }
-    whole as f64
-}
