@@ -1,11 +1,13 @@
 //! Fits a JSON value to a schema the way upstream's typed decoding does: wrong types are errors worded as Go's,
 //! unknown fields are dropped and named, texts such as quantities become canonical, and what is zero is left out
 //! or written as the type's definition says.
+mod quantities;
 mod scalar;
 mod stored;
 mod unchanged;
 mod zero;
 
+pub use quantities::restore_quantities;
 pub use scalar::noun;
 pub(crate) use stored::{is_empty_collection, settle_value};
 pub use stored::{settle, settle_except};

@@ -1,7 +1,9 @@
 //! JSON text to value: duplicate keys are reported, depth is bounded, errors read as Go's. And back.
+mod fractions;
 mod problems;
 mod write;
 
+pub use fractions::{Fraction, Place};
 pub use problems::{listed, problems};
 pub use write::{Written, to_bytes};
 pub(crate) use write::{compact_to_bytes, write_string};
@@ -19,6 +21,8 @@ pub struct Document {
     pub value: Value,
     /// Paths of keys that were given more than once; the last value counts.
     pub duplicates: Vec<String>,
+    /// Numbers of which the value has not all that the text says.
+    pub fractions: Vec<Fraction>,
 }
 
 /// The text is not JSON.
@@ -28,29 +32,23 @@ pub struct SyntaxError(pub String);
 
 /// Parses one JSON value that fills the whole text.
 pub fn parse(text: &[u8]) -> Result<Document, SyntaxError> {
-    parse_as(text, false, &[])
+    Parser::new(text).document(false)
 }
 
-/// Parses an object of a kind into its [`crate::managed_fields::Compact`] form. Of what was written here before, the
-/// lengths of its field sets may be known; they are not checked again then.
-pub(crate) fn parse_compact(text: &[u8], field_sets: &[u32]) -> Result<Document, SyntaxError> {
-    parse_as(text, true, field_sets)
+/// Parses an object of a kind into its [`crate::managed_fields::Compact`] form.
+pub(crate) fn parse_compact(text: &[u8]) -> Result<Document, SyntaxError> {
+    Parser::new(text).document(true)
 }
 
-fn parse_as(text: &[u8], compact: bool, field_sets: &[u32]) -> Result<Document, SyntaxError> {
-    let mut parser = Parser {
+/// The same for what was written here before. The lengths of its field sets may be known; they are not checked again then.
+/// Its numbers aren't told.
+pub(crate) fn parse_written(text: &[u8], field_sets: &[u32]) -> Result<Document, SyntaxError> {
+    let parser = Parser {
         field_sets,
+        most_fractions: 0,
         ..Parser::new(text)
     };
-    let value = parser.value(0, compact)?;
-    parser.space();
-    if parser.at < text.len() {
-        return Err(parser.unexpected("after top-level value"));
-    }
-    Ok(Document {
-        value,
-        duplicates: parser.duplicates,
-    })
+    parser.document(true)
 }
 
 /// The highest bit of each of eight bytes that doesn't stand for itself, and perhaps of some after it: a quote, an escape or
@@ -138,23 +136,46 @@ struct Parser<'a> {
     at: usize,
     path: Vec<Step>,
     duplicates: Vec<String>,
+    /// The ways to such numbers, and where they begin and end in the text.
+    fractions: Vec<(Vec<Step>, std::ops::Range<usize>)>,
     /// The last string that had escapes: room for the next.
     unescaped: Vec<u8>,
     /// Lengths of the field sets to come, as far as they are known.
     field_sets: &'a [u32],
+    most_fractions: usize,
 }
 
 impl<'a> Parser<'a> {
     fn new(text: &'a [u8]) -> Self {
+        Self::at(text, std::str::from_utf8(text).ok(), 0)
+    }
+
+    fn at(text: &'a [u8], utf8: Option<&'a str>, at: usize) -> Self {
         Self {
             text,
-            utf8: std::str::from_utf8(text).ok(),
-            at: 0,
+            utf8,
+            at,
             path: Vec::new(),
             duplicates: Vec::new(),
+            fractions: Vec::new(),
             unescaped: Vec::new(),
             field_sets: &[],
+            most_fractions: fractions::MOST,
         }
+    }
+
+    /// The value that fills the whole text.
+    fn document(mut self, compact: bool) -> Result<Document, SyntaxError> {
+        let value = self.value(0, compact)?;
+        self.space();
+        if self.at < self.text.len() {
+            return Err(self.unexpected("after top-level value"));
+        }
+        Ok(Document {
+            value,
+            fractions: self.told_fractions(),
+            duplicates: self.duplicates,
+        })
     }
 
     /// The way to the value at hand, as strict decoding names it.
@@ -164,19 +185,19 @@ impl<'a> Parser<'a> {
             match step {
                 Step::Index(index) => shown.push_str(&format!("[{index}]")),
                 Step::Key(at) => {
-                    let mut key = Parser {
-                        at: *at,
-                        ..Parser::new(self.text)
-                    };
                     if !shown.is_empty() {
                         shown.push('.');
                     }
-                    // It was read before.
-                    shown.push_str(&key.string().unwrap_or_default());
+                    shown.push_str(&self.key(*at));
                 }
             }
         }
         shown
+    }
+
+    /// The key at that place, which was read before.
+    fn key(&self, at: usize) -> String {
+        Parser::at(self.text, self.utf8, at).string().unwrap_or_default()
     }
 
     fn space(&mut self) {
@@ -275,6 +296,9 @@ impl<'a> Parser<'a> {
             }
         }
         let number = text.parse::<f64>().ok().and_then(Number::from_f64);
+        if self.fractions.len() < self.most_fractions {
+            self.fractions.push((self.path.clone(), start..self.at));
+        }
         number.map(Value::Number).ok_or_else(|| {
             SyntaxError(format!(
                 "cannot unmarshal number {text} into Go value of type float64"

@@ -9,6 +9,7 @@ use crate::protobuf;
 use crate::verbs::options::FieldValidation;
 use api::{Registry, Resource};
 use apimachinery::decode::{self, DecodeError, Unchanged};
+use apimachinery::json::Fraction;
 use apimachinery::managed_fields::Compact;
 use apimachinery::schema::{SchemaId, SchemaSet};
 use apimachinery::{ApiError, GroupVersionKind, meta};
@@ -106,6 +107,8 @@ pub struct Body<T> {
     pub value: T,
     /// Paths of the keys that JSON has twice.
     pub duplicates: Vec<String>,
+    /// Numbers of JSON as it has them.
+    pub fractions: Vec<Fraction>,
     /// Read as YAML, of which `yaml::duplicates` tells what it has twice.
     pub is_yaml: bool,
 }
@@ -116,6 +119,7 @@ pub fn parse_body(bytes: &[u8], media_type: &str) -> Result<Body<Value>, String>
     Ok(Body {
         value: body.value.into_whole(),
         duplicates: body.duplicates,
+        fractions: body.fractions,
         is_yaml: body.is_yaml,
     })
 }
@@ -123,9 +127,10 @@ pub fn parse_body(bytes: &[u8], media_type: &str) -> Result<Body<Value>, String>
 /// The same for the body that is an object of a kind.
 fn parse_object(bytes: &[u8], media_type: &str) -> Result<Body<Compact>, String> {
     let json = || {
-        Compact::parse(bytes).map(|(value, duplicates)| Body {
+        Compact::parse(bytes).map(|(value, document)| Body {
             value,
-            duplicates,
+            duplicates: document.duplicates,
+            fractions: document.fractions,
             is_yaml: false,
         })
     };
@@ -134,14 +139,17 @@ fn parse_object(bytes: &[u8], media_type: &str) -> Result<Body<Compact>, String>
     }
     // Most clients send JSON by that name, which is read as such where both readers agree.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
-        && let Ok(body) = json()
+        && let Ok(mut body) = json()
         && body.duplicates.is_empty()
     {
+        // Those of YAML are numbers before they are anything else.
+        body.fractions.clear();
         return Ok(body);
     }
     Ok(Body {
         value: Compact::of(yaml::parse(bytes)?),
         duplicates: Vec::new(),
+        fractions: Vec::new(),
         is_yaml: true,
     })
 }
@@ -189,6 +197,7 @@ pub fn decode(
     let Body {
         mut value,
         duplicates,
+        fractions,
         is_yaml,
     } = parse_object(bytes, media_type)
         .map_err(|error| unrecognized(format!("json parse error: {error}")))?;
@@ -207,7 +216,11 @@ pub fn decode(
     } else {
         check_kind(&mut value, kind)?;
     }
-    let unknown = fit(row, kind, &mut value).map_err(cannot)?;
+    let unknown = fit_by(row, kind, &mut value, |set, id, value| {
+        decode::restore_quantities(set, id, value, &fractions);
+        decode::fit(set, id, value)
+    })
+    .map_err(cannot)?;
     drop_conversions(kind, &mut value);
     if mode == FieldValidation::Ignore {
         return Ok(Decoded {

@@ -1,7 +1,7 @@
 //! The form of an object in which the server works on it.
 use super::entry::Managers;
 use crate::fieldset::{FieldSet, written_length};
-use crate::json::{self, SyntaxError, Written};
+use crate::json::{self, Document, SyntaxError, Written};
 use crate::meta;
 use serde_json::Value;
 use std::ops::{Deref, DerefMut};
@@ -21,16 +21,16 @@ impl Compact {
         Self(whole)
     }
 
-    /// Parses JSON; duplicate keys are given with their paths.
-    pub fn parse(text: &[u8]) -> Result<(Self, Vec<String>), SyntaxError> {
-        let document = json::parse_compact(text, &[])?;
-        Ok((Self(document.value), document.duplicates))
+    /// Parses JSON; the document given with the object is what else there is to say of the text.
+    pub fn parse(text: &[u8]) -> Result<(Self, Document), SyntaxError> {
+        let mut document = json::parse_compact(text)?;
+        Ok((Self(document.value.take()), document))
     }
 
     /// Parses JSON that [`Self::to_written`] gave, perhaps with another resourceVersion. Field sets whose lengths are
     /// known are as they were written and not checked again, which is a third of the work.
     pub fn parse_written(text: &[u8], field_sets: &[u32]) -> Result<Self, SyntaxError> {
-        json::parse_compact(text, field_sets).map(|document| Self(document.value))
+        json::parse_written(text, field_sets).map(|document| Self(document.value))
     }
 
     /// The object as others know it.
@@ -193,7 +193,7 @@ mod tests {
         #[test]
         fn errors_and_duplicates_are_those_of_the_whole_object(fields in r#"[{}":,f.a\\ x]{0,24}"#) {
             let text = format!(r#"{{"metadata":{{"managedFields":[{{"fieldsV1":{fields}}}]}}}}"#);
-            let compact = Compact::parse(text.as_bytes()).map(|(object, twice)| (object.into_whole(), twice));
+            let compact = Compact::parse(text.as_bytes()).map(|(object, document)| (object.into_whole(), document.duplicates));
             let whole = json::parse(text.as_bytes()).map(|document| (document.value, document.duplicates));
             prop_assert_eq!(compact, whole);
         }

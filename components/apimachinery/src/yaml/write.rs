@@ -109,6 +109,8 @@ fn may_be_block(value: &str) -> bool {
 }
 
 fn block(out: &mut String, value: &str, depth: usize) {
+    // A document that is nothing but a text is indented too.
+    let depth = depth.max(1);
     out.push('|');
     if value.starts_with([' ', '\n']) {
         out.push('2');

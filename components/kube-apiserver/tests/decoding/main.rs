@@ -1,6 +1,7 @@
 //! What the server says about bodies and queries that are not quite right, over a real etcd.
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
+mod amounts;
 mod field_validation;
 mod selectors;
 mod subresources;

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 
 const TYPE_NAMES: &str = include_str!("type_names.txt");
 const OPTIONALS: &str = include_str!("optionals.txt");
-/// Timestamps and amounts that upstream holds by value: written as null or zero when unset.
+/// Timestamps and amounts that upstream holds by value, and what is optional though its definition doesn't say to leave it out:
+/// written as null or zero when unset.
 const BY_VALUE: &[&str] = &[
     "core.v1.Event.eventTime",
     "core.v1.Event.firstTimestamp",
@@ -53,6 +54,17 @@ const BY_VALUE: &[&str] = &[
     "EndpointSlice.ports",
     "DeviceClaim.requests",
     "CSINodeDriver.topologyKeys",
+    "TokenRequestSpec.audiences",
+    "TokenRequestSpec.boundObjectRef",
+    "TokenRequestSpec.expirationSeconds",
+    "TokenRequestStatus.expirationTimestamp",
+    "AzureFilePersistentVolumeSource.secretNamespace",
+    "ContainerImage.names",
+    "ProjectedVolumeSource.sources",
+    "flowcontrol.v1.LimitedPriorityLevelConfiguration.nominalConcurrencyShares",
+    "flowcontrol.v1.ResourcePolicyRule.namespaces",
+    "IngressClassParametersReference.scope",
+    "AllocatedDeviceStatus.conditions",
 ];
 /// Structs that upstream embeds in others, and the fields that are the outer struct's own.
 const EMBEDDED: &[(&str, &str, &[&str])] = &[
