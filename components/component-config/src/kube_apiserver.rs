@@ -27,7 +27,7 @@ pub use identity::{AuthenticationFlags, AuthorizationFlags};
 pub use observing::{LabelValues, ObservingFlags};
 pub use overrides::ServersOverride;
 pub use peers::PeerFlags;
-pub use serving::{RuntimeSetting, ServingFlags, SniCertificate};
+pub use serving::{CacheSize, RuntimeSetting, ServingFlags, SniCertificate};
 pub use unused::UNUSED_FLAGS;
 
 /// The command line of kube-apiserver; names and defaults are upstream's.
@@ -340,7 +340,7 @@ pub fn parse_port_range(text: &str) -> Result<PortRange, String> {
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<ApiServerFlags, ParseError> {
     let (words, ignored) = crate::flags::split(args, UNUSED_FLAGS)?;
     let mut flags = ApiServerFlags::try_parse_from(words)?;
-    flags.without_effect = unused::without_effect(&ignored, &flags.serving.watch_cache_sizes);
+    flags.without_effect = unused::without_effect(&ignored);
     flags.version = flags.versions.effective().map_err(ParseError::Versions)?;
     flags.check_versions().map_err(ParseError::Versions)?;
     Ok(flags)
@@ -445,6 +445,15 @@ mod tests {
             );
         }
         for (line, expected) in [
+            ("", true),
+            ("--watch-cache=false", false),
+            ("--watch-cache", true),
+            ("--watch-cache=true", true),
+        ] {
+            let flags = parse_line(&format!("{LEAST} {line}")).unwrap();
+            assert_eq!(flags.serving.watch_cache, expected, "{line}");
+        }
+        for (line, expected) in [
             ("", false),
             ("--allow-privileged=false", false),
             ("--allow-privileged", true),
@@ -461,9 +470,10 @@ mod tests {
     #[test]
     fn harmless_flags_are_taken_and_refused_ones_named() {
         let flags = parse_line(&format!(
-            "{LEAST} --profiling=false --watch-cache=true --watch-cache-sizes=pods#0"
+            "{LEAST} --profiling=false --default-watch-cache-size=0 --aggregator-reject-forwarding-redirect=f"
         ));
-        assert_eq!(flags.unwrap().without_effect, ["--watch-cache-sizes=pods#0"]);
+        let told = flags.unwrap().without_effect;
+        assert_eq!(told, ["--aggregator-reject-forwarding-redirect=f"]);
         let error = parse_line(&format!("{LEAST} --kubelet-port=10250"))
             .unwrap_err()
             .to_string();

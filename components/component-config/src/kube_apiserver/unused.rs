@@ -22,22 +22,15 @@ pub const UNUSED_FLAGS: &[(&str, Unused)] = &[
     ("log-json-info-buffer-size", Typed(Quantity)),
     ("log-text-info-buffer-size", Typed(Quantity)),
     ("storage-initialization-timeout", Typed(Duration)),
-    ("watch-cache", Typed(Bool)),
 ];
 
 /// What an operator should know of flags that were given and do nothing, though clients would see it upstream.
-pub(super) fn without_effect(ignored: &[(String, String)], cache_sizes: &[String]) -> Vec<String> {
+pub(super) fn without_effect(ignored: &[(String, String)]) -> Vec<String> {
     let is_off = |value: &str| matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False");
-    let of_flags = ignored.iter().filter(|(name, value)| match name.as_str() {
-        "aggregator-reject-forwarding-redirect" | "watch-cache" => is_off(value),
-        "default-watch-cache-size" => value == "0",
-        _ => false,
-    });
-    let of_sizes = cache_sizes.iter().filter(|size| size.ends_with("#0"));
-    of_flags
-        .map(|(name, value)| format!("--{name}={value}"))
-        .chain(of_sizes.map(|size| format!("--watch-cache-sizes={size}")))
-        .collect()
+    let seen = ignored
+        .iter()
+        .filter(|(name, value)| name == "aggregator-reject-forwarding-redirect" && is_off(value));
+    seen.map(|(name, value)| format!("--{name}={value}")).collect()
 }
 
 #[cfg(test)]
@@ -47,29 +40,17 @@ mod tests {
     #[test]
     fn flags_that_would_be_seen_are_told_of() {
         let flag = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        for (ignored, sizes, want) in [
-            (flag("watch-cache", "true"), "pods#100", vec![]),
-            (
-                flag("watch-cache", "false"),
-                "pods#0",
-                vec!["--watch-cache=false", "--watch-cache-sizes=pods#0"],
-            ),
-            (
-                flag("default-watch-cache-size", "0"),
-                "pods#10",
-                vec!["--default-watch-cache-size=0"],
-            ),
-            (flag("delete-collection-workers", "0"), "pods#10", vec![]),
+        for (ignored, want) in [
+            // Caches have been sized automatically upstream since long, and 0 turns none off any more.
+            (flag("default-watch-cache-size", "0"), vec![]),
+            (flag("delete-collection-workers", "0"), vec![]),
+            (flag("aggregator-reject-forwarding-redirect", "true"), vec![]),
             (
                 flag("aggregator-reject-forwarding-redirect", "False"),
-                "pods#10",
                 vec!["--aggregator-reject-forwarding-redirect=False"],
             ),
         ] {
-            assert_eq!(
-                without_effect(std::slice::from_ref(&ignored), &[sizes.to_owned()]),
-                want
-            );
+            assert_eq!(without_effect(std::slice::from_ref(&ignored)), want);
         }
     }
 }
