@@ -284,6 +284,10 @@ async fn the_server_knows_what_it_needs_without_caches_for_clients() {
     // Quotas and namespaces.
     let quota = json!({"metadata": {"name": "q"}, "spec": {"hard": {"count/configmaps": "0"}}});
     create(&admin, "/api/v1/namespaces/default/resourcequotas", quota).await;
+    // As its controller does.
+    let status = json!({"status": {"hard": {"count/configmaps": "0"}, "used": {"count/configmaps": "0"}}});
+    let path = "/api/v1/namespaces/default/resourcequotas/q/status";
+    assert_eq!(call(&admin, "PATCH", path, status).await.0, 200);
     let refused = async || {
         let (code, answer) = call(&admin, "POST", &format!("{MAPS}?dryRun=All"), named("m")).await;
         (code != 403).then(|| answer.to_string())
