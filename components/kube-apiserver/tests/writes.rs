@@ -106,7 +106,7 @@ async fn what_is_applied_says_what_it_is() {
         (
             "kind",
             json!("Secret"),
-            "500 failed to create typed patch object (/m; v1, Kind=Secret): no corresponding type for v1, Kind=Secret",
+            "500 failed to create typed patch object (/m; /v1, Kind=Secret): no corresponding type for /v1, Kind=Secret",
         ),
         (
             "metadata",
