@@ -295,8 +295,8 @@ mod tests {
             format!("apiserver_request_total{{dry_run=\"\",code=\"200\",{of}}} 2"),
             format!("apiserver_request_total{{dry_run=\"All\",code=\"200\",{of}}} 1"),
             format!("apiserver_request_terminations_total{{code=\"504\",{of}}} 1"),
-            format!("apiserver_request_duration_seconds_bucket{{le=\"0.025\",{of}}} 0"),
-            format!("apiserver_request_duration_seconds_bucket{{le=\"0.05\",{of}}} 1"),
+            format!("apiserver_request_duration_seconds_bucket{{le=\"0.025\",dry_run=\"\",{of}}} 0"),
+            format!("apiserver_request_duration_seconds_bucket{{le=\"0.05\",dry_run=\"\",{of}}} 1"),
             format!("apiserver_longrunning_requests{{{of}}} 1"),
         ] {
             let text = text();
