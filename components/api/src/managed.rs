@@ -149,9 +149,10 @@ fn check_type(resource: &Resource, applied: &Value) -> Result<(), ApiError> {
     }
     if kind != resource.gvk.kind {
         let message = format!(
-            "failed to create typed patch object ({}/{}; {version}, Kind={kind}): no corresponding type for {version}, Kind={kind}",
+            "failed to create typed patch object ({}/{}; {ty}): no corresponding type for {ty}",
             meta::namespace(applied),
             meta::name(applied),
+            ty = meta::gvk(applied),
         );
         return Err(ApiError::new(500, Reason::Unknown, message, None));
     }

@@ -117,9 +117,10 @@ impl GroupVersionKind {
     }
 }
 
+/// As Go prints it: the core group's has nothing before the slash.
 impl fmt::Display for GroupVersionKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, Kind={}", self.group_version(), self.kind)
+        write!(f, "{}/{}, Kind={}", self.group, self.version, self.kind)
     }
 }
 
@@ -186,9 +187,11 @@ mod tests {
             GroupVersion::parse("a/b/c").unwrap_err().to_string(),
             "unexpected GroupVersion string: a/b/c"
         );
-        assert_eq!(
-            GroupVersion::new("apps", "v1").kind("Deployment").to_string(),
-            "apps/v1, Kind=Deployment"
-        );
+        for (group, kind, expected) in [
+            ("apps", "Deployment", "apps/v1, Kind=Deployment"),
+            ("", "Pod", "/v1, Kind=Pod"),
+        ] {
+            assert_eq!(GroupVersion::new(group, "v1").kind(kind).to_string(), expected);
+        }
     }
 }

@@ -1,4 +1,5 @@
 //! Reading and changing the metadata of an object held as a JSON value.
+use crate::gvk::{GroupVersion, GroupVersionKind};
 use serde_json::{Map, Value};
 
 /// The text at `metadata.key`, empty if it is missing or no text.
@@ -53,6 +54,14 @@ pub fn kind(object: &Value) -> &str {
 /// `apiVersion`.
 pub fn api_version(object: &Value) -> &str {
     object.get("apiVersion").and_then(Value::as_str).unwrap_or("")
+}
+
+/// The kind with its group and version, as an object names them; all are empty where the version is none.
+pub fn gvk(object: &Value) -> GroupVersionKind {
+    let version = GroupVersion::parse(api_version(object));
+    version
+        .map(|version| version.kind(kind(object)))
+        .unwrap_or_default()
 }
 
 /// One field of the metadata.

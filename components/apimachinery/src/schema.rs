@@ -72,6 +72,9 @@ pub struct Field {
     /// Default in the schema, other than the type's zero value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
+    /// The default in the schema is the zero value, though what is zero isn't written: it counts where the field is the key of a list.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub zero_default: bool,
     /// Struct taken as a whole by server-side apply, said at the field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub atomic: Option<bool>,
@@ -95,6 +98,7 @@ impl Field {
             always: false,
             required: false,
             default: None,
+            zero_default: false,
             atomic: None,
             type_name: None,
             patch: None,

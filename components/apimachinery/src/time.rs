@@ -1,7 +1,11 @@
 //! Timestamps and durations as the API writes them.
+
+mod rfc3339;
+
 use jiff::civil::{DateTime, date};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use rfc3339::Layout;
 
 /// A time of the years that Go reads and writes, UTC. A [`Timestamp`] ends 26 hours before the year 9999 does, and its
 /// last second stands for "never" in many an object.
@@ -56,99 +60,12 @@ pub fn format_micro_time(time: impl Into<Moment>) -> String {
 
 /// Parses RFC 3339. The error reads as Go's.
 pub fn parse_time(text: &str) -> Result<Moment, String> {
-    parse(text, "2006-01-02T15:04:05Z07:00")
+    rfc3339::parse(text, Layout::Seconds)
 }
 
 /// Parses RFC 3339 with microseconds. The error reads as Go's.
 pub fn parse_micro_time(text: &str) -> Result<Moment, String> {
-    parse(text, "2006-01-02T15:04:05.000000Z07:00")
-}
-
-fn parse(text: &str, layout: &str) -> Result<Moment, String> {
-    shape(text, layout)?;
-    read(text).ok_or_else(|| format!("parsing time {}: day out of range", crate::field::quote(text)))
-}
-
-/// What has the shape of RFC 3339.
-fn read(text: &str) -> Option<Moment> {
-    let (local, offset) = match text.strip_suffix('Z') {
-        Some(local) => (local, 0),
-        None => {
-            let (local, zone) = text.split_at_checked(text.len().checked_sub(6)?)?;
-            let (hours, minutes): (i64, i64) = (zone.get(1..3)?.parse().ok()?, zone.get(4..6)?.parse().ok()?);
-            if hours > 23 || minutes > 59 {
-                return None;
-            }
-            let sign = if zone.starts_with('-') { -1 } else { 1 };
-            (local, sign * (hours * 3600 + minutes * 60))
-        }
-    };
-    let local: DateTime = local.parse().ok()?;
-    local
-        .checked_sub(SignedDuration::from_secs(offset))
-        .ok()
-        .map(Moment)
-}
-
-/// Finds the first element of the layout that the text doesn't have.
-fn shape(text: &str, layout: &str) -> Result<(), String> {
-    let wrong = |at: usize, element: &str| {
-        let rest = text.get(at..).unwrap_or("");
-        let quote = crate::field::quote;
-        Err(format!(
-            "parsing time {} as {}: cannot parse {} as {}",
-            quote(text),
-            quote(layout),
-            quote(rest),
-            quote(element)
-        ))
-    };
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    for element in ["2006", "-", "01", "-", "02", "T", "15", ":", "04", ":", "05"] {
-        let end = at + element.len();
-        let digits = element.as_bytes()[0].is_ascii_digit();
-        let fits = bytes.get(at..end).is_some_and(|part| {
-            if digits {
-                part.iter().all(u8::is_ascii_digit)
-            } else {
-                part == element.as_bytes()
-            }
-        });
-        if !fits {
-            return wrong(at, element);
-        }
-        at = end;
-    }
-    if bytes.get(at) == Some(&b'.') {
-        let digits = bytes[at + 1..]
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
-        if digits == 0 || (layout.contains(".000000") && digits != 6) {
-            return wrong(
-                at,
-                if layout.contains(".000000") {
-                    ".000000"
-                } else {
-                    "Z07:00"
-                },
-            );
-        }
-        at += 1 + digits;
-    } else if layout.contains(".000000") {
-        return wrong(at, ".000000");
-    }
-    let zone = &bytes[at..];
-    let offset = zone.len() == 6
-        && matches!(zone[0], b'+' | b'-')
-        && zone[3] == b':'
-        && [1, 2, 4, 5].iter().all(|index| zone[*index].is_ascii_digit());
-    if zone == b"Z" || offset {
-        Ok(())
-    } else {
-        wrong(at, "Z07:00")
-    }
+    rfc3339::parse(text, Layout::Micros)
 }
 
 /// A Go duration (`1h30m`, `1.5s`, `-2ms`) in nanoseconds.
@@ -273,13 +190,6 @@ mod tests {
             assert_eq!((format_time(time).as_str(), time.to_unix()), (whole, unix));
             assert_eq!(Moment::from_unix(unix.0, unix.1 as i32), Some(time));
         }
-        assert!(
-            parse_time("9999-12-31T23:59:59-01:00").is_err()
-                && parse_time("2026-01-02T03:04:05+24:00").is_err()
-        );
-        assert!(
-            parse_time("2026-02-31T00:00:00Z").is_err() && parse_micro_time("2026-01-02T03:04:05Z").is_err()
-        );
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub use identity::{AuthenticationFlags, AuthorizationFlags};
 pub use observing::{LabelValues, ObservingFlags};
 pub use overrides::ServersOverride;
 pub use peers::PeerFlags;
-pub use serving::{RuntimeSetting, ServingFlags, SniCertificate};
+pub use serving::{CacheSize, RuntimeSetting, ServingFlags, SniCertificate};
 pub use unused::UNUSED_FLAGS;
 
 /// The command line of kube-apiserver; names and defaults are upstream's.
@@ -96,9 +96,6 @@ pub struct ApiServerFlags {
     /// What `versions` come to; [`parse`] fills it in.
     #[arg(skip)]
     pub version: EffectiveVersion,
-    /// Flags with their values that were given and do nothing here, though they would upstream; [`parse`] fills it in.
-    #[arg(skip)]
-    pub without_effect: Vec<String>,
     /// A Unix socket for what `/debug` has of the process, for everyone who may connect to it.
     #[arg(long)]
     pub debug_socket_path: Option<PathBuf>,
@@ -341,9 +338,8 @@ pub fn parse_port_range(text: &str) -> Result<PortRange, String> {
 
 /// Parses a command line after removing the upstream flags that this server has no use for.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<ApiServerFlags, ParseError> {
-    let (words, ignored) = crate::flags::split(args, UNUSED_FLAGS)?;
+    let words = crate::flags::normalize(args, UNUSED_FLAGS)?;
     let mut flags = ApiServerFlags::try_parse_from(words)?;
-    flags.without_effect = unused::without_effect(&ignored, &flags.serving.watch_cache_sizes);
     flags.version = flags.versions.effective().map_err(ParseError::Versions)?;
     flags.check_versions().map_err(ParseError::Versions)?;
     Ok(flags)
@@ -448,6 +444,15 @@ mod tests {
             );
         }
         for (line, expected) in [
+            ("", true),
+            ("--watch-cache=false", false),
+            ("--watch-cache", true),
+            ("--watch-cache=true", true),
+        ] {
+            let flags = parse_line(&format!("{LEAST} {line}")).unwrap();
+            assert_eq!(flags.serving.watch_cache, expected, "{line}");
+        }
+        for (line, expected) in [
             ("", false),
             ("--allow-privileged=false", false),
             ("--allow-privileged", true),
@@ -463,10 +468,8 @@ mod tests {
 
     #[test]
     fn harmless_flags_are_taken_and_refused_ones_named() {
-        let flags = parse_line(&format!(
-            "{LEAST} --profiling=false --watch-cache=true --watch-cache-sizes=pods#0"
-        ));
-        assert_eq!(flags.unwrap().without_effect, ["--watch-cache-sizes=pods#0"]);
+        let flags = parse_line(&format!("{LEAST} --profiling=false --default-watch-cache-size=0"));
+        assert!(flags.is_ok(), "{flags:?}");
         let error = parse_line(&format!("{LEAST} --kubelet-port=10250"))
             .unwrap_err()
             .to_string();

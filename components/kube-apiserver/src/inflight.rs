@@ -152,7 +152,7 @@ impl Counts for Stored<'_> {
     fn objects(&self, info: &RequestInfo) -> (usize, usize) {
         self.0
             .named(&info.group, &info.resource)
-            .map_or((0, 0), |store| (store.cached_len(), store.cached_bytes()))
+            .map_or((0, 0), |store| (store.objects(), store.bytes()))
     }
 
     fn watches(&self, info: &RequestInfo) -> usize {

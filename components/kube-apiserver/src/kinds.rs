@@ -159,6 +159,9 @@ pub fn is_own_custom(row: &Resource, kind: &GroupVersionKind) -> bool {
     row.custom.is_some() && *kind == row.gvk
 }
 
+/// Upstream looks for the kind in JSON first; YAML must have become that before.
+const UNTYPED: &str = "couldn't get version/kind; json parse error: ";
+
 /// Decodes an object of a kind from a request body.
 pub fn decode(
     row: &Resource,
@@ -189,7 +192,7 @@ pub fn decode(
     };
     let unrecognized = |why: String| {
         ApiError::bad_request(format!(
-            "the object provided is unrecognized (must be of type {}): couldn't get version/kind; {why} ({})",
+            "the object provided is unrecognized (must be of type {}): {why} ({})",
             kind.kind,
             summary(bytes)
         ))
@@ -199,15 +202,20 @@ pub fn decode(
         duplicates,
         fractions,
         is_yaml,
-    } = parse_object(bytes, media_type)
-        .map_err(|error| unrecognized(format!("json parse error: {error}")))?;
+    } = parse_object(bytes, media_type).map_err(|error| {
+        unrecognized(if media_type == media::YAML {
+            error
+        } else {
+            format!("{UNTYPED}{error}")
+        })
+    })?;
     // Go reads null as an object without fields.
     if value.is_null() && !own_custom {
         value = Compact::of(json!({}));
     }
     if !value.is_object() {
         return Err(unrecognized(format!(
-            "json parse error: json: cannot unmarshal {} into Go value of type {TYPE_META}",
+            "{UNTYPED}json: cannot unmarshal {} into Go value of type {TYPE_META}",
             apimachinery::decode::noun(&value)
         )));
     }

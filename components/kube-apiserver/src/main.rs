@@ -35,9 +35,6 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    for flag in &flags.without_effect {
-        tracing::warn!(flag, "this flag has no effect");
-    }
     let configuration = match Configuration::load(flags) {
         Ok(configuration) => configuration,
         Err(error) => {

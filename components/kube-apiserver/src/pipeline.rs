@@ -18,6 +18,7 @@ use crate::peers;
 use crate::request::{ApiRequest, Arrived, HandedOn, host_of};
 use crate::request_info::{self, Query, RequestInfo};
 use crate::server::Server;
+use crate::serving::body::Body;
 use crate::serving::body::{self, ReadError, Response};
 use crate::serving::peer::Peer;
 use crate::timeout;
@@ -107,7 +108,21 @@ pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer:
     } else {
         server.audit.finish(&record, &mut response).await;
     }
+    if record.method == Method::HEAD.as_str() {
+        leave_out_body(&mut response);
+    }
     response
+}
+
+/// Clients that asked for headers only take a body for a broken protocol; hyper leaves it out of HTTP/1.1 alone.
+fn leave_out_body(response: &mut Response) {
+    let body = std::mem::replace(response.body_mut(), Body::empty());
+    if let Some(length) = body.known_length() {
+        let headers = response.headers_mut();
+        headers
+            .entry(http::header::CONTENT_LENGTH)
+            .or_insert_with(|| length.into());
+    }
 }
 
 async fn answer_of(

@@ -51,6 +51,8 @@ const BACKLOG: u32 = 1024;
 /// Longest wait for requests to finish once no new ones are taken.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How often objects are counted of which no cache knows.
+const COUNT_PERIOD: Duration = Duration::from_secs(60);
 /// How often it is looked whether requests still run.
 const IDLE_CHECK: Duration = Duration::from_millis(20);
 /// Longest wait for the last audit events to be written.
@@ -97,7 +99,13 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     let registry = Arc::new(ArcSwap::from_pointee(registry));
     let first = flags.service_cluster_ip_range.first();
     let primary = first.map_or("IPv4", families::of);
-    let stores = Stores::new(storage, Arc::clone(&registry), primary, build.known_commit());
+    let stores = Stores::new(
+        storage,
+        Arc::clone(&registry),
+        primary,
+        build.known_commit(),
+        flags.serving.clone(),
+    );
     for row in registry.load().stored() {
         stores.of(row);
     }
@@ -463,9 +471,18 @@ async fn upkeep(server: Arc<Server>) -> (&'static str, anyhow::Result<()>) {
         bootstrap::identity_lease::run(Arc::clone(&server)),
         peers::address::run(Arc::clone(&server)),
         bootstrap::token_tracking::run(Arc::clone(&server)),
-        crate::services::repair::run(server)
+        count_objects(&server),
+        crate::services::repair::run(Arc::clone(&server))
     );
     ("upkeep", Ok(()))
+}
+
+/// Has etcd count what no cache holds. Never ends.
+async fn count_objects(server: &Server) {
+    loop {
+        server.stores.storage.count().await;
+        beat::next(COUNT_PERIOD).await;
+    }
 }
 
 /// Readiness goes off first, then load balancers get time to notice, then connections are drained.

@@ -92,9 +92,10 @@ fn paths(row: &Resource, name: &str) -> Vec<Vec<String>> {
 
 use apimachinery::selector::{FieldSelector, LabelSelector, Operator};
 
+const NAME: &str = "metadata.name";
+
 /// The field selector of a watch of the object of that name, if there is one. What else is selected must say so too.
 pub fn of_named<'a>(name: &str, fields: &'a str) -> Result<Cow<'a, str>, ApiError> {
-    const NAME: &str = "metadata.name";
     if name.is_empty() {
         return Ok(fields.into());
     }
@@ -135,10 +136,15 @@ pub fn filter(row: &Resource, labels: &str, fields: &str) -> Result<Option<Filte
         return Ok(None);
     }
     let marks = label_marks(&label_selector).and(field_marks(&field_selector));
-    Ok(Some(Filter::new(marks, move |object: &StoredObject| {
-        label_selector.matches_with(|key| object.label(key))
-            && field_selector.matches(|name| object.field(name))
-    })))
+    let name = field_selector.exact(NAME).map(str::to_owned);
+    Ok(Some(Filter::of_name(
+        marks,
+        name.as_deref(),
+        move |object: &StoredObject| {
+            label_selector.matches_with(|key| object.label(key))
+                && field_selector.matches(|name| object.field(name))
+        },
+    )))
 }
 
 /// What all objects that the selector matches are marked with.
@@ -192,8 +198,10 @@ fn custom_filter(
         .any(|requirement| !requirement.field.starts_with("metadata."));
     let row = row.clone();
     // Fields are those of the row's version, which are not what is marked.
-    Ok(Some(Filter::new(
+    let name = fields.exact(NAME).map(str::to_owned);
+    Ok(Some(Filter::of_name(
         label_marks(&labels),
+        name.as_deref(),
         move |object: &StoredObject| {
             if !labels.matches_with(|key| object.label(key)) {
                 return false;

@@ -1,5 +1,6 @@
 //! The store of each kind.
 mod failure;
+mod followed;
 mod stamp;
 mod stored;
 
@@ -12,11 +13,12 @@ use apimachinery::json::SyntaxError;
 use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, GroupResource, meta};
 use async_trait::async_trait;
+use component_config::kube_apiserver::ServingFlags;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use storage::{
-    Change, ListRequest, ObjectRef, Preconditions, RequestedRevision, ResourceSpec, Storage, StorageError,
-    Store, StoredDecoder, StoredObject,
+    CacheFor, Change, ListRequest, ObjectRef, Preconditions, RequestedRevision, ResourceSpec, Storage,
+    StorageError, Store, StoredDecoder, StoredObject,
 };
 
 /// All stores, over one watch of etcd.
@@ -28,6 +30,8 @@ pub struct Stores {
     primary: &'static str,
     /// Which build this is, if that is known.
     build: Option<&'static str>,
+    /// What is said of caches.
+    serving: Arc<ServingFlags>,
     /// Stores that are open.
     known: Arc<parking_lot::RwLock<ahash::AHashMap<GroupResource, Store>>>,
 }
@@ -38,12 +42,14 @@ impl Stores {
         registry: Arc<arc_swap::ArcSwap<api::Registry>>,
         primary: &'static str,
         build: Option<&'static str>,
+        serving: ServingFlags,
     ) -> Self {
         Self {
             storage,
             registry,
             primary,
             build,
+            serving: Arc::new(serving),
             known: Arc::default(),
         }
     }
@@ -66,8 +72,14 @@ impl Stores {
     }
 
     fn open(&self, row: &Resource) -> Store {
+        let name = storage_name(row);
         self.storage.store(ResourceSpec {
-            name: storage_name(row),
+            cache: match self.serving.is_cached(&name, row.custom.is_some()) {
+                true => CacheFor::All,
+                false if followed::is_followed(row) => CacheFor::Server,
+                false => CacheFor::Nobody,
+            },
+            name,
             path: row.storage_prefix.clone(),
             namespaced: row.namespaced,
             fields: crate::selectors::selectable_fields(row),
@@ -104,7 +116,7 @@ impl Stores {
         Some(self.of(row))
     }
 
-    /// A cached object as a value; the newest state is read when the cache doesn't have it.
+    /// A cached object as a value; the newest state is read when there is no cache, or it doesn't have it.
     pub async fn read(
         &self,
         group: &str,
@@ -115,7 +127,9 @@ impl Stores {
         let Some(store) = self.named(group, resource) else {
             return Ok(None);
         };
-        if let Some(object) = store.cached_object(namespace, name) {
+        if store.is_followed()
+            && let Some(object) = store.cached_object(namespace, name)
+        {
             return value(group, resource, &object).map(Some);
         }
         newest_in(&store, group, resource, namespace, name).await
@@ -135,13 +149,13 @@ impl Stores {
         }
     }
 
-    /// A cached object as it is, without waiting.
+    /// A cached object as it is, without waiting. Its resource must be among those that are followed.
     pub fn cached(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let object = self.named(group, resource)?.cached_object(namespace, name)?;
         value(group, resource, &object).ok()
     }
 
-    /// All cached objects of a namespace, or of all.
+    /// All cached objects of a namespace, or of all. Their resource must be among those that are followed.
     pub fn cached_list(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Arc<Value>> {
         let Some(store) = self.named(group, resource) else {
             return Vec::new();

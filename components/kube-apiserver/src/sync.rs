@@ -163,7 +163,7 @@ async fn follow(store: Store, authorizer: &Authorizer, kind: Kind) -> anyhow::Re
             revision: RequestedRevision::Any,
             ..WatchRequest::default()
         };
-        let mut watcher = match store.watch(request).await {
+        let mut watcher = match store.watch_cached(request).await {
             Ok(watcher) => watcher,
             Err(error) => {
                 tracing::warn!(resource = store.resource().name, %error, "the node graph can't watch yet");

@@ -134,7 +134,7 @@ async fn metrics_are_those_of_upstream_and_follow_what_happens() {
     has(
         &metrics,
         &format!(
-            "apiserver_request_duration_seconds_count{{verb=\"LIST\",group=\"\",{of},scope=\"namespace\",component=\"apiserver\"}} 1"
+            "apiserver_request_duration_seconds_count{{dry_run=\"\",verb=\"LIST\",group=\"\",{of},scope=\"namespace\",component=\"apiserver\"}} 1"
         ),
     );
     for made_up in ["\"oddities\"", "\"odds\"", "\"oddity\"", "odd.io"] {
@@ -199,7 +199,7 @@ async fn values_of_labels_that_are_not_allowed_become_unexpected() {
     assert!(!metrics.contains("apiserver_request_total{dry_run=\"\",code=\"200\",verb=\"GET\""));
     assert!(metrics.contains("apiserver_request_total{dry_run=\"\",code=\"200\",verb=\"unexpected\""));
     assert!(metrics.contains("apiserver_request_total{dry_run=\"\",code=\"200\",verb=\"LIST\""));
-    assert!(metrics.contains("apiserver_request_duration_seconds_count{verb=\"GET\""));
+    assert!(metrics.contains("apiserver_request_duration_seconds_count{dry_run=\"\",verb=\"GET\""));
 }
 
 #[tokio::test]

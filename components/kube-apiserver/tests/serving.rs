@@ -331,6 +331,53 @@ async fn clients_with_certificates_as_openssl_makes_them_are_known() {
     }
 }
 
+/// Over HTTP/2 the body of the answer was sent too, which clients take for a broken protocol.
+#[tokio::test]
+async fn who_asks_for_headers_gets_no_body() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    server.kubeconfig("admin", &["system:masters"]).unwrap();
+    let at = |file: &str| server.pki().file(file);
+    for version in ["--http1.1", "--http2"] {
+        for (path, code, length) in [
+            ("/healthz", "200", Some("2")),
+            ("/openapi/v3", "200", None),
+            ("/metrics", "200", None),
+            ("/version", "405", None),
+            ("/apis/apps/v1", "405", None),
+            ("/api/v1/namespaces/default", "405", None),
+        ] {
+            let answer = tokio::process::Command::new("curl")
+                .args(["-sS", "--head", version, "--cacert"])
+                .arg(at("ca.crt"))
+                .arg("--cert")
+                .arg(at("admin.crt"))
+                .arg("--key")
+                .arg(at("admin.key"))
+                .arg(format!("https://localhost:{}{path}", server.port()))
+                .output()
+                .await
+                .unwrap();
+            let (said, failed) = (
+                String::from_utf8(answer.stdout).unwrap(),
+                String::from_utf8(answer.stderr).unwrap(),
+            );
+            assert!(answer.status.success(), "{version} {path}: {said}{failed}");
+            assert_eq!(said.split(' ').nth(1), Some(code), "{version} {path}: {said}");
+            let lengths: Vec<&str> = said
+                .lines()
+                .filter_map(|line| line.strip_prefix("content-length: "))
+                .collect();
+            assert_eq!(lengths.len(), 1, "{version} {path}: {said}");
+            assert!(
+                length.is_none_or(|length| lengths == [length]),
+                "{version} {path}: {said}"
+            );
+            assert!(lengths[0] != "0", "{version} {path}: {said}");
+        }
+    }
+}
+
 /// Takes down by whom a client's certificate should be signed.
 #[derive(Debug, Default)]
 struct Asked(std::sync::Mutex<Vec<Vec<u8>>>);

@@ -84,6 +84,38 @@ async fn what_is_applied_again_is_not_written_again() {
     }
 }
 
+/// Its name is the empty one by default, which tells it from others as well as any.
+#[tokio::test]
+async fn an_empty_reference_to_a_pull_secret_is_applied() {
+    let cluster = start().await;
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "puller"}, "imagePullSecrets": [{}, {"name": "a"}],
+    });
+    let made = cluster
+        .apply(
+            "/api/v1/namespaces/default/serviceaccounts/puller",
+            "helm",
+            account.clone(),
+        )
+        .await
+        .taken();
+    let fields = &made["metadata"]["managedFields"][0]["fieldsV1"]["f:imagePullSecrets"];
+    assert!(
+        fields.get(r#"k:{"name":""}"#).is_some() && fields.get(r#"k:{"name":"a"}"#).is_some(),
+        "{made}"
+    );
+    let mut twice = account;
+    twice["imagePullSecrets"] = json!([{}, {}]);
+    let refused = cluster
+        .apply("/api/v1/namespaces/default/serviceaccounts/puller", "helm", twice)
+        .await
+        .refusal();
+    assert_eq!(
+        refused,
+        r#"500 failed to create typed patch object (/puller; /v1, Kind=ServiceAccount): .imagePullSecrets: duplicate entries for key [name=""]"#
+    );
+}
+
 #[tokio::test]
 async fn what_is_applied_says_what_it_is() {
     let cluster = start().await;
@@ -106,7 +138,7 @@ async fn what_is_applied_says_what_it_is() {
         (
             "kind",
             json!("Secret"),
-            "500 failed to create typed patch object (/m; v1, Kind=Secret): no corresponding type for v1, Kind=Secret",
+            "500 failed to create typed patch object (/m; /v1, Kind=Secret): no corresponding type for /v1, Kind=Secret",
         ),
         (
             "metadata",

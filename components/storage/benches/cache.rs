@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use storage::{
-    Backend, Change, Filter, ListRequest, Marks, MemoryBackend, Preconditions, RequestedRevision,
+    Backend, CacheFor, Change, Filter, ListRequest, Marks, MemoryBackend, Preconditions, RequestedRevision,
     ResourceSpec, Storage, StorageError, StorageOptions, Store, WatchItem, WatchRequest,
 };
 
@@ -73,6 +73,7 @@ fn spec() -> ResourceSpec {
             storage::FieldSpec::path("status.phase"),
         ],
         decoder: None,
+        cache: CacheFor::All,
     }
 }
 

@@ -80,12 +80,48 @@ pub enum TxnOutcome {
     Conflict(Option<KeyValue>),
 }
 
+/// A watch of keys that begin with `prefix`, from the change at `from` on.
+#[derive(Clone, Debug)]
+pub struct WatchRange {
+    pub prefix: String,
+    pub from: Revision,
+    /// Changes come with what was there before.
+    pub with_previous: bool,
+    /// Nobody waits for a reader that is far behind: its watch ends as if the backend had become unavailable, and it
+    /// resumes where it is. Else the backend waits, which is for readers that all others depend on.
+    pub resumable: bool,
+}
+
+impl WatchRange {
+    /// Changes alone, all of them on one watch.
+    pub fn new(prefix: &str, from: Revision) -> Self {
+        WatchRange {
+            prefix: prefix.to_owned(),
+            from,
+            with_previous: false,
+            resumable: false,
+        }
+    }
+}
+
+/// What a key held before a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Previous {
+    /// The watch didn't ask for it, or the history before the change is gone.
+    #[default]
+    Unknown,
+    /// The key was made.
+    Nothing,
+    Value(Bytes),
+}
+
 /// One change seen by a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawEvent {
     pub key: String,
     /// None for a deletion.
     pub value: Option<Bytes>,
+    pub previous: Previous,
     pub revision: Revision,
 }
 
@@ -160,8 +196,8 @@ pub trait Backend: Send + Sync + 'static {
     /// The newest revision, linearizable.
     async fn current_revision(&self) -> Result<Revision, BackendError>;
 
-    /// Watches keys that begin with `prefix`, from the change at `from` on.
-    async fn watch(&self, prefix: &str, from: Revision) -> Result<BackendWatch, BackendError>;
+    /// Watches keys for changes.
+    async fn watch(&self, range: WatchRange) -> Result<BackendWatch, BackendError>;
 
     /// Forgets history before `revision`; it stays readable itself.
     async fn compact(&self, revision: Revision) -> Result<(), BackendError>;

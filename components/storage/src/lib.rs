@@ -14,13 +14,14 @@ mod revision;
 pub mod spans;
 mod storage;
 mod store;
+mod watcher;
 
 pub use backend::{
     Backend, BackendError, BackendWatch, EmbeddedBackend, EtcdBackend, EtcdDialer, EtcdOptions, EtcdStream,
-    EtcdTls, KeyValue, MemoryBackend, ProgressRequester, RangeRequest, RangeResult, RawEvent, TxnOutcome,
-    WatchMessage,
+    EtcdTls, KeyValue, MemoryBackend, Previous, ProgressRequester, RangeRequest, RangeResult, RawEvent,
+    TxnOutcome, WatchMessage, WatchRange,
 };
-pub use cache::{EventKind, WatchEvent, WatchItem, Watcher, bookmark_frame};
+pub use cache::{EventKind, WatchEvent, bookmark_frame};
 pub use encryption::{
     EncryptionConfigError, Mistake, ReloadError, Transformers, kms_metrics,
     register_metrics as register_encryption_metrics,
@@ -28,10 +29,11 @@ pub use encryption::{
 pub use error::StorageError;
 pub use object::{EncodingId, Marks, ObjectRef, OwnerUid, StoredObject};
 pub use raw::RawStore;
-pub use resource::{Decoded, FieldSpec, ResourceSpec, StoredDecoder};
+pub use resource::{CacheFor, Decoded, FieldSpec, ResourceSpec, StoredDecoder};
 pub use revision::{RequestedRevision, Revision};
 pub use storage::{Storage, StorageOptions};
 pub use store::{
     Change, Filter, Json, ListPage, ListRequest, Preconditions, RevisionMatch, Store, Updated, WatchRequest,
     continue_key,
 };
+pub use watcher::{WatchItem, Watcher};

@@ -95,6 +95,8 @@ pub struct ResourceMetrics {
     pub(crate) cache_lists: Lists,
     pub(crate) initializations: Count,
     pub(crate) received: Count,
+    /// Changes that the backend told the cache, and watches without it.
+    pub(crate) told: Count,
     pub(crate) dispatched: Count,
     pub(crate) initial: Count,
     pub(crate) consistent: Count,
@@ -131,6 +133,7 @@ impl Default for ResourceMetrics {
             cache_lists: Lists::default(),
             initializations: Count::default(),
             received: Count::default(),
+            told: Count::default(),
             dispatched: Count::default(),
             initial: Count::default(),
             consistent: Count::default(),

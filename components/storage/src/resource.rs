@@ -53,6 +53,18 @@ pub trait StoredDecoder: Send + Sync + 'static {
     }
 }
 
+/// Whom the cache of a resource is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheFor {
+    /// Clients, and the server itself.
+    #[default]
+    All,
+    /// The server itself, which follows the resource. Clients read from the backend.
+    Server,
+    /// Nobody, unless somebody begins to follow the resource later. Clients read from the backend.
+    Nobody,
+}
+
 /// One resource as storage sees it.
 #[derive(Clone)]
 pub struct ResourceSpec {
@@ -66,6 +78,7 @@ pub struct ResourceSpec {
     pub fields: Vec<FieldSpec>,
     /// Reads values; without it they are JSON, and served as they are.
     pub decoder: Option<Arc<dyn StoredDecoder>>,
+    pub cache: CacheFor,
 }
 
 impl fmt::Debug for ResourceSpec {

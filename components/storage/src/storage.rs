@@ -139,11 +139,21 @@ impl Storage {
         }
     }
 
-    /// Loads the caches of all resources registered so far.
+    /// Loads the caches of all resources registered so far, as far as they are for somebody.
     pub async fn warm_up(&self) -> Result<(), StorageError> {
-        let stores: Vec<Store> = self.inner.stores.read().values().cloned().collect();
-        futures::future::try_join_all(stores.iter().map(Store::warm_up)).await?;
+        let stores = self.stores();
+        let followed = stores.iter().filter(|store| store.is_followed());
+        futures::future::try_join_all(followed.map(Store::warm_up)).await?;
         Ok(())
+    }
+
+    /// Has the backends count the objects of which no cache knows. One resource after the other: nobody waits for it.
+    pub async fn count(&self) {
+        for store in self.stores() {
+            if let Err(error) = store.count().await {
+                tracing::warn!(resource = store.resource().name, %error, "objects can't be counted");
+            }
+        }
     }
 
     /// How many backends there are; the first keeps what no other keeps.

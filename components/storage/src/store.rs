@@ -6,46 +6,66 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use crate::cache::{ResourceCache, RunningHub, Watcher};
+use crate::cache::{ResourceCache, RunningHub};
 use crate::error::StorageError;
 use crate::metrics::ResourceMetrics;
 use crate::object::{Marks, ObjectRef, StoredObject};
 use crate::resource::ResourceSpec;
 use crate::revision::{RequestedRevision, Revision};
 use crate::spans::{self, SpanKind};
+use crate::watcher::Watcher;
 use opentelemetry::KeyValue;
 
 mod continue_token;
+mod direct;
 mod key;
 mod list;
 mod watch;
 mod write;
 
 pub use continue_token::continue_key;
+pub(crate) use direct::{DirectWatcher, Measured};
 
 /// Selects objects by label and field; made from parsed selectors by the caller.
 #[derive(Clone)]
-pub struct Filter {
-    matches: Arc<dyn Fn(&StoredObject) -> bool + Send + Sync>,
+pub struct Filter(Arc<Selection<dyn Fn(&StoredObject) -> bool + Send + Sync>>);
+
+struct Selection<F: ?Sized> {
     marks: Marks,
+    name: Option<Box<str>>,
+    matches: F,
 }
 
 impl Filter {
     /// Selects what `matches` says. All that it selects must have `marks`, which spare it the look at most others.
     pub fn new(marks: Marks, matches: impl Fn(&StoredObject) -> bool + Send + Sync + 'static) -> Self {
-        Filter {
-            matches: Arc::new(matches),
+        Filter::of_name(marks, None, matches)
+    }
+
+    /// The same where all that is selected has this name, if there is one.
+    pub fn of_name(
+        marks: Marks,
+        name: Option<&str>,
+        matches: impl Fn(&StoredObject) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Filter(Arc::new(Selection {
             marks,
-        }
+            name: name.map(Box::from),
+            matches,
+        }))
     }
 
     /// Whether the object is selected.
     pub fn matches(&self, object: &StoredObject) -> bool {
-        (self.matches)(object)
+        (self.0.matches)(object)
     }
 
     pub(crate) fn marks(&self) -> Marks {
-        self.marks
+        self.0.marks
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.0.name.as_deref()
     }
 }
 
@@ -173,9 +193,16 @@ impl Store {
         self.cache.spec()
     }
 
-    /// Loads the cache if that hasn't happened yet.
+    /// Loads the cache if that hasn't happened yet, and follows the resource from then on: what is cached may be asked
+    /// for, also where clients read from the backend.
     pub async fn warm_up(&self) -> Result<(), StorageError> {
+        self.cache.follow();
         self.hub.ready(&self.cache).await
+    }
+
+    /// Whether what is cached may be asked for.
+    pub fn is_followed(&self) -> bool {
+        self.cache.is_followed()
     }
 
     /// Creates an object from its JSON; a resourceVersion in it is ignored.
@@ -239,6 +266,9 @@ impl Store {
         name: &str,
         revision: RequestedRevision,
     ) -> Result<ObjectRef, StorageError> {
+        if self.cache.is_bypassed() {
+            return direct::get(self, namespace, name, revision).await;
+        }
         list::get(self, namespace, name, revision).await
     }
 
@@ -250,6 +280,10 @@ impl Store {
             attributes.extend(spans::audit_id());
             attributes
         };
+        if self.cache.is_bypassed() {
+            let listing = direct::list(self, request);
+            return spans::traced("List(recursive=true) etcd3", kind, attributes, listing).await;
+        }
         spans::traced("cacher.GetList", kind, attributes, list::list(self, request)).await
     }
 
@@ -272,11 +306,34 @@ impl Store {
 
     /// Watches for changes.
     pub async fn watch(&self, request: WatchRequest) -> Result<Watcher, StorageError> {
-        watch::watch(self, request).await
+        if self.cache.is_bypassed() {
+            return direct::watch(self, request).await.map(Watcher::from);
+        }
+        self.watch_cached(request).await
     }
 
-    /// The cached state as it is, without waiting (quotas, allocators, admission). Empty before `warm_up`.
+    /// The same from the cache, for the server's own use: what is followed is read once for all who do.
+    pub async fn watch_cached(&self, request: WatchRequest) -> Result<Watcher, StorageError> {
+        watch::watch(self, request).await.map(Watcher::from)
+    }
+
+    /// Where nobody loads the cache, "not loaded" would pass for "there is none", and that for a permission: such a
+    /// question is a mistake in the server, and nobody gets an answer to it.
+    fn expect_followed(&self) {
+        if !self.cache.is_followed() {
+            let resource = &self.resource().name;
+            tracing::error!(
+                resource,
+                "asked for what is cached of a resource that isn't followed"
+            );
+            panic!("{resource} are not followed, so that what is cached of them tells nothing");
+        }
+    }
+
+    /// The cached state as it is, without waiting (quotas, allocators, admission). Empty before `warm_up`; panics where
+    /// nobody follows the resource, and so do the others that tell what is cached.
     pub fn cached(&self, namespace: Option<&str>) -> Vec<ObjectRef> {
+        self.expect_followed();
         let view = self.cache.view();
         view.iter(&self.cache.scope(namespace), Marks::default())
             .cloned()
@@ -286,6 +343,7 @@ impl Store {
     /// All cached objects as they are, and the keys of those that can't be read and of which nothing is known from before:
     /// for those to whom an object that is missing would be a permission. Changes of both are in `changes`.
     pub fn cached_and_unknown(&self) -> (Vec<ObjectRef>, Vec<String>) {
+        self.expect_followed();
         let (view, unknown) = self.cache.known_and_unknown();
         let everything = self.cache.scope(None);
         let known = view.iter(&everything, Marks::default()).cloned().collect();
@@ -294,12 +352,14 @@ impl Store {
 
     /// One cached object as it is, without waiting. None before `warm_up`.
     pub fn cached_object(&self, namespace: &str, name: &str) -> Option<ObjectRef> {
+        self.expect_followed();
         let key = key::object_key(self, namespace, name).ok()?;
         self.cache.view().get(&key).cloned()
     }
 
     /// Changes with every change of the resource; for indexes built over `cached`.
     pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.expect_followed();
         self.cache.changes()
     }
 
@@ -320,14 +380,33 @@ impl Store {
         self.hub.progressed()
     }
 
-    /// Bytes of the objects in the cache, as JSON.
-    pub fn cached_bytes(&self) -> usize {
-        self.cache.view().bytes()
+    /// Bytes of the objects as JSON: of those in the cache, or about as many where [`Self::count`] counts.
+    pub fn bytes(&self) -> usize {
+        match self.is_counted() {
+            true => self.cache.measured().bytes(),
+            false => self.cache.view().bytes(),
+        }
     }
 
-    /// Number of cached objects.
-    pub fn cached_len(&self) -> usize {
-        self.cache.view().len()
+    /// Number of objects: of those in the cache, or as [`Self::count`] found.
+    pub fn objects(&self) -> usize {
+        match self.is_counted() {
+            true => self.cache.measured().objects(),
+            false => self.cache.view().len(),
+        }
+    }
+
+    /// Whether no cache knows how many objects there are.
+    fn is_counted(&self) -> bool {
+        self.cache.is_bypassed() && !self.cache.is_ready()
+    }
+
+    /// Has the backend count the objects where no cache knows how many there are.
+    pub async fn count(&self) -> Result<(), StorageError> {
+        match self.is_counted() {
+            true => direct::count(self).await,
+            false => Ok(()),
+        }
     }
 
     /// Number of watches that run.

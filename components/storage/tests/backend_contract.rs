@@ -1,68 +1,25 @@
 //! One contract for every backend.
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
-use std::future::Future;
+#[path = "backends/each.rs"]
+mod each;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use each::contract;
 use storage::{
-    Backend, BackendError, BackendWatch, EmbeddedBackend, EtcdBackend, EtcdOptions, EtcdTls, MemoryBackend,
-    RangeRequest, RawEvent, Revision, TxnOutcome,
+    Backend, BackendError, BackendWatch, Previous, RangeRequest, RawEvent, Revision, TxnOutcome, WatchRange,
 };
-use testkit::etcd::{Etcd, EtcdSpec};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-async fn on_memory<F: Future<Output = ()>>(contract: impl FnOnce(Arc<dyn Backend>) -> F) {
-    contract(Arc::new(MemoryBackend::default())).await;
-}
-
-/// Opened anew with a log of a few entries, so that snapshots are made and read all the time.
-async fn on_embedded<F: Future<Output = ()>>(contract: impl FnOnce(Arc<dyn Backend>) -> F) {
-    let directory = tempfile::tempdir().unwrap();
-    let backend = EmbeddedBackend::open_with(directory.path(), 100).unwrap();
-    contract(Arc::new(backend)).await;
-}
-
-async fn on_etcd<F: Future<Output = ()>>(contract: impl FnOnce(Arc<dyn Backend>) -> F) {
-    let etcd = Etcd::start_with(EtcdSpec {
-        members: 1,
-        tls: true,
-    })
-    .await
-    .unwrap();
-    let pki = etcd.pki().unwrap();
-    let options = EtcdOptions {
-        endpoints: etcd.endpoints(),
-        tls: Some(EtcdTls {
-            ca: pki.ca.clone().into(),
-            certificate: pki.client_certificate.clone().into(),
-            key: pki.client_key.clone().into(),
-        }),
-        dialer: None,
-    };
-    contract(Arc::new(EtcdBackend::connect(options).await.unwrap())).await;
-}
-
-macro_rules! contract {
-    ($($name:ident),*) => {
-        mod memory {
-            $(#[tokio::test] async fn $name() { super::on_memory(super::$name).await })*
-        }
-        mod embedded {
-            $(#[tokio::test] async fn $name() { super::on_embedded(super::$name).await })*
-        }
-        mod etcd {
-            $(#[tokio::test] async fn $name() { super::on_etcd(super::$name).await })*
-        }
-    };
-}
 
 contract!(
     conditional_writes,
     ranges,
     history,
     watches,
+    watches_with_previous,
     compaction,
     time_to_live
 );
@@ -179,12 +136,13 @@ async fn watches(backend: Arc<dyn Backend>) {
     let first = done(backend.create("/r/a", b"1"[..].into(), None).await);
     let second = done(backend.update("/r/a", b"2"[..].into(), first, None).await);
     done(backend.create("/s/a", b"elsewhere"[..].into(), None).await);
-    let mut watch = backend.watch("/r/", second).await.unwrap();
+    let mut watch = backend.watch(WatchRange::new("/r/", second)).await.unwrap();
     let third = done(backend.delete("/r/a", second).await);
     let fourth = done(backend.create("/r/b", b"3"[..].into(), None).await);
     let want = |key: &str, value: Option<&str>, revision| RawEvent {
         key: key.into(),
         value: value.map(|value| value.as_bytes().to_vec().into()),
+        previous: Previous::Unknown,
         revision,
     };
     assert_eq!(
@@ -210,6 +168,48 @@ async fn watches(backend: Arc<dyn Backend>) {
     tokio::time::timeout(PATIENCE, seen).await.expect("progress");
 }
 
+async fn watches_with_previous(backend: Arc<dyn Backend>) {
+    let first = done(backend.create("/r/a", b"1"[..].into(), None).await);
+    let second = done(backend.update("/r/a", b"2"[..].into(), first, None).await);
+    let third = done(backend.delete("/r/a", second).await);
+    let fourth = done(backend.create("/r/a", b"4"[..].into(), None).await);
+    let watched = async |from| {
+        let mut watch = backend
+            .watch(WatchRange {
+                with_previous: true,
+                resumable: true,
+                ..WatchRange::new("/r/", from)
+            })
+            .await
+            .unwrap();
+        let count = fourth.value() - from.value() + 1;
+        events(&mut watch, usize::try_from(count).unwrap()).await
+    };
+    let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
+    let seen = |all: Vec<RawEvent>| -> Vec<(Revision, Option<String>, Previous)> {
+        all.into_iter()
+            .map(|event| {
+                (
+                    event.revision,
+                    event.value.map(|value| text(&value)),
+                    event.previous,
+                )
+            })
+            .collect()
+    };
+    let value = |text: &'static str| Previous::Value(text.into());
+    let all = [
+        (first, Some("1".to_owned()), Previous::Nothing),
+        (second, Some("2".to_owned()), value("1")),
+        (third, None, value("2")),
+        (fourth, Some("4".to_owned()), Previous::Nothing),
+    ];
+    assert_eq!(seen(watched(first).await), all);
+    backend.compact(third).await.unwrap();
+    let left = seen(watched(third).await);
+    assert_eq!(left, [(third, None, Previous::Unknown), all[3].clone()]);
+}
+
 async fn compaction(backend: Arc<dyn Backend>) {
     let first = done(backend.create("/r/a", b"1"[..].into(), None).await);
     let second = done(backend.update("/r/a", b"2"[..].into(), first, None).await);
@@ -231,7 +231,7 @@ async fn compaction(backend: Arc<dyn Backend>) {
         ..RangeRequest::prefix("/r/")
     };
     assert_eq!(backend.range(kept).await.unwrap().kvs.len(), 2);
-    let error = match backend.watch("/r/", first).await {
+    let error = match backend.watch(WatchRange::new("/r/", first)).await {
         Err(error) => error,
         Ok(mut watch) => tokio::time::timeout(PATIENCE, watch.messages.recv())
             .await
@@ -248,7 +248,10 @@ async fn time_to_live(backend: Arc<dyn Backend>) {
     done(backend.update("/r/kept", b"2"[..].into(), kept, None).await);
     let short = done(backend.create("/r/short", b"1"[..].into(), ttl).await);
     let mut watch = backend
-        .watch("/r/", Revision::parse(&(short.value() + 1).to_string()).unwrap())
+        .watch(WatchRange::new(
+            "/r/",
+            Revision::parse(&(short.value() + 1).to_string()).unwrap(),
+        ))
         .await
         .unwrap();
     let gone = events(&mut watch, 1).await;

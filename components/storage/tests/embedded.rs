@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use storage::{Backend, BackendError, EmbeddedBackend, RangeRequest, Revision, TxnOutcome};
+use storage::{Backend, BackendError, EmbeddedBackend, RangeRequest, Revision, TxnOutcome, WatchRange};
 
 fn done(outcome: Result<TxnOutcome, BackendError>) -> Revision {
     match outcome.unwrap() {
@@ -134,7 +134,7 @@ async fn a_second_server_is_refused_and_times_to_live_survive() {
     drop(backend);
     let again = EmbeddedBackend::open(directory.path()).unwrap();
     let mut watch = again
-        .watch("/r/", again.current_revision().await.unwrap())
+        .watch(WatchRange::new("/r/", again.current_revision().await.unwrap()))
         .await
         .unwrap();
     let gone = async {

@@ -7,14 +7,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use storage::{
-    Backend, Change, EtcdBackend, EtcdOptions, ListRequest, Preconditions, RequestedRevision, ResourceSpec,
-    Revision, Storage, StorageError, StorageOptions, Store, Updated, WatchItem, WatchRequest, Watcher,
+    Backend, CacheFor, Change, EtcdBackend, EtcdOptions, ListRequest, Preconditions, RequestedRevision,
+    ResourceSpec, Revision, Storage, StorageError, StorageOptions, Store, Updated, WatchItem, WatchRequest,
+    Watcher,
 };
 use testkit::etcd::{Etcd, EtcdSpec};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn open(etcd: &Etcd) -> (Arc<dyn Backend>, Store) {
+    open_for(etcd, CacheFor::All).await
+}
+
+async fn open_for(etcd: &Etcd, cache: CacheFor) -> (Arc<dyn Backend>, Store) {
     let options = EtcdOptions {
         endpoints: etcd.endpoints(),
         tls: None,
@@ -27,6 +32,7 @@ async fn open(etcd: &Etcd) -> (Arc<dyn Backend>, Store) {
         namespaced: false,
         fields: vec![],
         decoder: None,
+        cache,
     };
     let store = Storage::open(backend.clone(), StorageOptions::default()).store(spec);
     (backend, store)
@@ -111,9 +117,17 @@ async fn watch_from(store: &Store, revision: Revision) -> Watcher {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_and_restart_while_watching() {
+    kill_and_restart(CacheFor::All).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_and_restart_while_watching_without_the_cache() {
+    kill_and_restart(CacheFor::Nobody).await;
+}
+
+async fn kill_and_restart(cache: CacheFor) {
     let mut etcd = Etcd::start().await.unwrap();
-    let (_, store) = open(&etcd).await;
-    store.warm_up().await.unwrap();
+    let (_, store) = open_for(&etcd, cache).await;
     let first = increment(&store).await.unwrap();
     let mut watcher = watch_from(&store, first).await;
     let stop = Arc::new(AtomicBool::new(false));

@@ -8,9 +8,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 use storage::{
-    Backend, Change, EmbeddedBackend, EventKind, Filter, ListRequest, Marks, MemoryBackend, Preconditions,
-    RequestedRevision, ResourceSpec, Revision, RevisionMatch, Storage, StorageError, StorageOptions, Store,
-    WatchItem, WatchRequest,
+    Backend, CacheFor, Change, EmbeddedBackend, EventKind, Filter, ListRequest, Marks, MemoryBackend,
+    Preconditions, RequestedRevision, ResourceSpec, Revision, RevisionMatch, Storage, StorageError,
+    StorageOptions, Store, WatchItem, WatchRequest,
 };
 
 type State = BTreeMap<(String, String), (Revision, u8)>;
@@ -92,6 +92,7 @@ fn open(backend: &Arc<dyn Backend>) -> Store {
         namespaced: true,
         fields: Vec::new(),
         decoder: None,
+        cache: CacheFor::All,
     };
     Storage::open(backend.clone(), StorageOptions::default()).store(spec)
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use storage::{
-    Backend, BackendError, BackendWatch, MemoryBackend, RangeRequest, RangeResult, RequestedRevision,
-    ResourceSpec, Revision, Storage, StorageOptions, Store, TxnOutcome, WatchItem, WatchMessage,
-    WatchRequest,
+    Backend, BackendError, BackendWatch, CacheFor, MemoryBackend, RangeRequest, RangeResult,
+    RequestedRevision, ResourceSpec, Revision, Storage, StorageOptions, Store, TxnOutcome, WatchItem,
+    WatchMessage, WatchRange, WatchRequest,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -65,9 +65,9 @@ impl Backend for Panicking {
         self.inner.current_revision().await
     }
 
-    async fn watch(&self, prefix: &str, from: Revision) -> Result<BackendWatch, BackendError> {
+    async fn watch(&self, range: WatchRange) -> Result<BackendWatch, BackendError> {
         panic_if_left(&self.watches);
-        let watch = self.inner.watch(prefix, from).await?;
+        let watch = self.inner.watch(range).await?;
         let (sender, messages) = tokio::sync::mpsc::channel(1);
         let (mut from, left) = (watch.messages, self.watches.clone());
         tokio::spawn(async move {
@@ -103,6 +103,7 @@ fn open() -> (Arc<Panicking>, Store) {
         namespaced: false,
         fields: vec![],
         decoder: None,
+        cache: CacheFor::All,
     };
     let options = StorageOptions {
         consistent_read_timeout: PATIENCE,

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use storage::{
-    Backend, Change, EventKind, FieldSpec, Filter, ListRequest, Marks, MemoryBackend, Preconditions,
-    RangeRequest, RequestedRevision, ResourceSpec, Revision, RevisionMatch, Storage, StorageError,
-    StorageOptions, Store, Transformers, TxnOutcome, Updated, WatchItem, WatchRequest, Watcher,
+    Backend, CacheFor, Change, EventKind, FieldSpec, Filter, ListRequest, Marks, MemoryBackend,
+    Preconditions, RangeRequest, RequestedRevision, ResourceSpec, Revision, RevisionMatch, Storage,
+    StorageError, StorageOptions, Store, Transformers, TxnOutcome, Updated, WatchItem, WatchRequest, Watcher,
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,6 +20,7 @@ fn pods() -> ResourceSpec {
         namespaced: true,
         fields: vec![FieldSpec::path("spec.nodeName")],
         decoder: None,
+        cache: CacheFor::All,
     }
 }
 

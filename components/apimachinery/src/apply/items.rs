@@ -36,8 +36,9 @@ fn key_value<'a>(
         return None;
     };
     let field = set.get(*id).field(name)?;
-    // A key that is always written counts with its zero value.
-    let zero = || (field.always && !field.pointer).then(|| crate::decode::zero(set, field));
+    // A key that is always written counts with its zero value, too.
+    let is_zero = field.zero_default || (field.always && !field.pointer);
+    let zero = || is_zero.then(|| crate::decode::zero(set, field));
     field.default.clone().or_else(zero).map(Cow::Owned)
 }
 

@@ -93,6 +93,29 @@ fn readable(element: &str) -> String {
     Element::parse(element).map_or_else(|| element.to_owned(), |parsed| parsed.to_string())
 }
 
+/// Why an item can't be told from the others of its list.
+fn untold(kind: &ListKind, item: &Value, element: &str) -> Option<String> {
+    let why = match (kind, item) {
+        (ListKind::Map(keys), Value::Object(_)) if element == "k:{}" => {
+            let keys: Vec<String> = keys.iter().map(|key| format!("{key:?}")).collect();
+            return Some(format!(
+                "associative list with keys has an element that omits all key fields [{}] (and doesn't have default values for any key fields)",
+                keys.join(" ")
+            ));
+        }
+        (ListKind::Map(_), Value::Object(_)) => return None,
+        (ListKind::Map(_), Value::Null) => "associative list with keys may not have a null element",
+        (ListKind::Map(_), _) => "associative list with keys may not have non-map elements",
+        (ListKind::Set, Value::Object(_)) => "associative list without keys has an element that's a map type",
+        (ListKind::Set, Value::Array(_)) => "not supported: associative list with lists as elements",
+        (ListKind::Set, Value::Null) => {
+            "associative list without keys has an element that's an explicit null"
+        }
+        _ => return None,
+    };
+    Some(why.to_owned())
+}
+
 fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &At<'_>, errors: &mut Vec<String>) {
     if value.is_null() {
         return;
@@ -140,20 +163,10 @@ fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &At<'_>, errors
             }
             let mut seen = AHashSet::new();
             for (position, item) in list.iter().enumerate() {
-                let mut element = String::new();
-                if let ListKind::Map(keys) = kind {
-                    if !item.is_object() {
-                        errors.push(format!("{path}: element {position}: associative list with keys may not have non-map elements"));
-                        continue;
-                    }
-                    element = items::element(set, Some(inner), kind, position, item);
-                    if element == "k:{}" {
-                        errors.push(format!("{path}: element {position}: associative list with keys has an element that omits all key fields [{}]", keys.iter().map(|key| format!("{key:?}")).collect::<Vec<_>>().join(" ")));
-                        continue;
-                    }
-                }
-                if element.is_empty() {
-                    element = items::element(set, Some(inner), kind, position, item);
+                let element = items::element(set, Some(inner), kind, position, item);
+                // What follows an item that can't be told from others is not looked at.
+                if let Some(why) = untold(kind, item, &element) {
+                    return errors.push(format!("{path}: element {position}: {why}"));
                 }
                 if seen.contains(&element) {
                     errors.push(format!(

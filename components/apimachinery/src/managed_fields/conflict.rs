@@ -2,30 +2,13 @@ use crate::status::{ApiError, Cause, Details, Reason};
 
 /// The answer to an apply of fields that others own: each manager, as conflicts name it, with a path.
 pub(super) fn conflict(conflicts: &[(String, String)]) -> ApiError {
-    let mut managers: Vec<&str> = conflicts.iter().map(|(manager, _)| manager.as_str()).collect();
-    managers.sort_unstable();
-    managers.dedup();
-    let texts: Vec<String> = managers
-        .into_iter()
-        .map(|manager| {
-            let paths: Vec<&str> = conflicts
-                .iter()
-                .filter(|(other, _)| other == manager)
-                .map(|(_, path)| path.as_str())
-                .collect();
-            match paths[..] {
-                [path] => format!("conflict with {manager}: {path}"),
-                _ => format!(
-                    "conflicts with {manager}:{}",
-                    paths.iter().map(|path| format!("\n- {path}")).collect::<String>()
-                ),
-            }
-        })
-        .collect();
-    let noun = if conflicts.len() == 1 {
-        "conflict"
-    } else {
-        "conflicts"
+    let message = match conflicts {
+        [(manager, path)] => format!("Apply failed with 1 conflict: conflict with {manager}: {path}"),
+        several => format!(
+            "Apply failed with {} conflicts: {}",
+            several.len(),
+            by_manager(several)
+        ),
     };
     let causes = conflicts
         .iter()
@@ -35,11 +18,6 @@ pub(super) fn conflict(conflicts: &[(String, String)]) -> ApiError {
             field: path.clone(),
         })
         .collect();
-    let message = format!(
-        "Apply failed with {} {noun}: {}",
-        conflicts.len(),
-        texts.join("\n")
-    );
     ApiError::new(
         409,
         Reason::Conflict,
@@ -49,4 +27,18 @@ pub(super) fn conflict(conflicts: &[(String, String)]) -> ApiError {
             ..Details::default()
         }),
     )
+}
+
+/// The paths below their managers, which are sorted.
+fn by_manager(conflicts: &[(String, String)]) -> String {
+    let mut managers: Vec<&str> = conflicts.iter().map(|(manager, _)| manager.as_str()).collect();
+    managers.sort_unstable();
+    managers.dedup();
+    let mut lines = Vec::new();
+    for manager in managers {
+        lines.push(format!("conflicts with {manager}:"));
+        let of_manager = conflicts.iter().filter(|(other, _)| other == manager);
+        lines.extend(of_manager.map(|(_, path)| format!("- {path}")));
+    }
+    lines.join("\n")
 }

@@ -301,11 +301,10 @@ impl FieldManager<'_> {
         }
         let configuration = validate(self.schemas, &self.ty(), applied).map_err(|errors| {
             let name = format!(
-                "({}/{}; {}, Kind={})",
+                "({}/{}; {})",
                 meta::namespace(applied),
                 meta::name(applied),
-                meta::api_version(applied),
-                meta::kind(applied)
+                meta::gvk(applied)
             );
             ApiError::new(
                 500,

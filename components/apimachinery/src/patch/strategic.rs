@@ -230,7 +230,14 @@ impl Merger<'_> {
         if let Some(merge_key) = merge_key {
             lists::check_keys(&merged, merge_key)?;
         }
-        lists::order_by(&mut merged, &before.unwrap_or_default(), order, merge_key);
+        let mut before = before.unwrap_or_default();
+        if before.is_empty() && items.is_none_or(<[Value]>::is_empty) {
+            return failed("no elements in any of the given slices");
+        }
+        if let (Some(merge_key), true) = (merge_key, rule.merge) {
+            lists::reuse_places(&mut before, items.unwrap_or_default(), merge_key);
+        }
+        lists::order_by(&mut merged, &before, order, merge_key);
         target.insert(field.to_owned(), Value::Array(merged));
         Ok(())
     }
@@ -263,7 +270,7 @@ impl Merger<'_> {
         let Some(merge_key) = rule.merge_key.as_deref() else {
             return failed("cannot merge lists without merge key for type struct");
         };
-        let mut items = current.clone();
+        let mut items = current;
         let (mut plain, mut replacing) = (Vec::with_capacity(patch.len()), false);
         for value in patch {
             let Value::Object(map) = value else { continue };
@@ -286,17 +293,19 @@ impl Merger<'_> {
             lists::check_keys(&plain, merge_key)?;
             return Ok(plain);
         }
+        let left = items.clone();
         for value in &plain {
             let (Some(key), Value::Object(map)) = (value.get(merge_key), value) else {
                 return no_merge_key(value, merge_key);
             };
             match items.iter_mut().find(|item| item.get(merge_key) == Some(key)) {
                 Some(Value::Object(current)) => self.map(current, map, item)?,
-                _ => items.extend(fresh(value)),
+                // As it is: directives inside of it are fields that nobody knows.
+                _ => items.push(value.clone()),
             }
         }
         lists::check_keys(&items, merge_key)?;
-        lists::order_by(&mut items, &current, &plain, Some(merge_key));
+        lists::order_by(&mut items, &left, &plain, Some(merge_key));
         Ok(items)
     }
 

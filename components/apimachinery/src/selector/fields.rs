@@ -1,5 +1,4 @@
 use super::ParseSelectorError;
-use crate::field::quote;
 use std::fmt;
 
 /// One condition on a field: equal to a value, or not.
@@ -20,7 +19,10 @@ impl FieldSelector {
     /// Parses `metadata.name=x,status.phase!=Running`; `\` escapes `,`, `=` and `\`.
     pub fn parse(text: &str) -> Result<Self, ParseSelectorError> {
         let mut requirements = Vec::new();
-        for part in split_terms(text) {
+        let mut parts = split_terms(text);
+        // As upstream does; it decides which of several mistakes is told.
+        parts.sort_unstable();
+        for part in parts {
             if part.is_empty() {
                 continue;
             }
@@ -113,20 +115,19 @@ fn unescape(value: &str) -> Result<String, ParseSelectorError> {
                 Some(next @ ('\\' | ',' | '=')) => out.push(next),
                 Some(next) => {
                     return Err(ParseSelectorError(format!(
-                        "invalid field selector: invalid escape sequence: {}",
-                        quote(&format!("\\{next}"))
+                        "invalid field selector: invalid escape sequence: \\{next}"
                     )));
                 }
                 None => {
                     return Err(ParseSelectorError(
-                        "invalid field selector: invalid escape sequence: \"\\\\\"".into(),
+                        "invalid field selector: invalid escape sequence: \\".into(),
                     ));
                 }
             },
-            '=' => {
+            '=' | ',' => {
                 return Err(ParseSelectorError(format!(
-                    "invalid field selector: unescaped = in value: {}",
-                    quote(value)
+                    "invalid field selector: unescaped character in value: {}",
+                    c as u32
                 )));
             }
             c => out.push(c),

@@ -1,6 +1,6 @@
 //! The grammar of label selectors, with upstream's error texts.
 use super::{LabelSelector, Operator, ParseSelectorError, Requirement};
-use crate::field::{Error, Path, quote};
+use crate::field::{Error, Path, aggregate, quote};
 use crate::names;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +135,10 @@ impl Parser {
     fn values(&mut self) -> Result<Vec<String>, ParseSelectorError> {
         let open = self.next();
         if open != Token::Symbol("(") {
-            return Err(Self::found(&open, "'('"));
+            return Err(ParseSelectorError(format!(
+                "found '{}' expected: '('",
+                open.literal()
+            )));
         }
         let mut values = Vec::new();
         let mut expect_value = true;
@@ -172,34 +175,42 @@ fn check_key(key: &str) -> Result<(), ParseSelectorError> {
     if errors.is_empty() {
         return Ok(());
     }
+    // Upstream has no path of it here.
     Err(ParseSelectorError(format!(
-        "key: Invalid value: {}: {}",
+        "<nil>: Invalid value: {}: {}",
         quote(key),
         errors.join("; ")
     )))
 }
 
 fn check_values(key: &str, operator: Operator, values: &[String]) -> Result<(), ParseSelectorError> {
+    let at = |index: usize| Path::new("values").index(index);
+    let mut errors = Vec::new();
+    if matches!(operator, Operator::GreaterThan | Operator::LessThan) {
+        let numbers = values.iter().enumerate();
+        errors.extend(
+            numbers
+                .filter(|(_, value)| value.parse::<i64>().is_err())
+                .map(|(index, value)| {
+                    let why = "for 'Gt', 'Lt' operators, the value must be an integer";
+                    Error::invalid(&at(index), value.as_str(), why)
+                }),
+        );
+    }
     for (index, value) in values.iter().enumerate() {
-        if matches!(operator, Operator::GreaterThan | Operator::LessThan) && value.parse::<i64>().is_err() {
-            let error = Error::invalid(
-                &Path::new("values").index(index),
+        let wrong = names::label_value(value);
+        if !wrong.is_empty() {
+            errors.push(Error::invalid(
+                &at(index).key(key),
                 value.as_str(),
-                "for 'Gt', 'Lt' operators, the value must be an integer",
-            );
-            return Err(ParseSelectorError(error.to_string()));
-        }
-        let errors = names::label_value(value);
-        if !errors.is_empty() {
-            let error = Error::invalid(
-                &Path::new("values").index(index).key(key),
-                value.as_str(),
-                errors.join("; "),
-            );
-            return Err(ParseSelectorError(error.to_string()));
+                wrong.join("; "),
+            ));
         }
     }
-    Ok(())
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(ParseSelectorError(aggregate(&errors)))
 }
 
 /// Parses a whole selector.

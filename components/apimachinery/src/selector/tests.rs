@@ -57,6 +57,15 @@ fn wrong_label_selectors() {
         ),
         ("a=b,", "found '', expected: identifier after ','"),
         (",", "found ',', expected: !, identifier, or 'end of string'"),
+        ("a in -5", "unable to parse requirement: found '-5' expected: '('"),
+        (
+            "a/b/c",
+            "unable to parse requirement: <nil>: Invalid value: \"a/b/c\": a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
+        ),
+        (
+            "a>-b",
+            "unable to parse requirement: [values[0]: Invalid value: \"-b\": for 'Gt', 'Lt' operators, the value must be an integer, values[0][a]: Invalid value: \"-b\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')]",
+        ),
     ] {
         assert_eq!(
             LabelSelector::parse(text).unwrap_err().to_string(),
@@ -75,10 +84,22 @@ fn field_selectors() {
         Some("Pending")
     }));
     assert_eq!(selector.exact("spec.nodeName"), Some("a,b"));
-    assert_eq!(
-        FieldSelector::parse("a").unwrap_err().to_string(),
-        "invalid selector: 'a'; can't understand 'a'"
-    );
+    for (text, message) in [
+        ("a", "invalid selector: 'a'; can't understand 'a'"),
+        ("b,a", "invalid selector: 'b,a'; can't understand 'a'"),
+        (
+            "a=b=c",
+            "invalid field selector: unescaped character in value: 61",
+        ),
+        (r"a=\s", r"invalid field selector: invalid escape sequence: \s"),
+        (r"a=b\", r"invalid field selector: invalid escape sequence: \"),
+    ] {
+        assert_eq!(
+            FieldSelector::parse(text).unwrap_err().to_string(),
+            message,
+            "{text}"
+        );
+    }
     assert_eq!(FieldSelector::parse(&selector.to_string()).unwrap(), selector);
 }
 

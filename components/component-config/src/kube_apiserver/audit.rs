@@ -44,7 +44,12 @@ pub struct AuditFlags {
     pub audit_webhook_config_file: Option<PathBuf>,
     #[arg(long, default_value = "batch")]
     pub audit_webhook_mode: String,
-    #[arg(long, value_parser = parse_duration, default_value = "10s")]
+    #[arg(
+        long,
+        alias = "audit-webhook-batch-initial-backoff",
+        value_parser = parse_duration,
+        default_value = "10s"
+    )]
     pub audit_webhook_initial_backoff: Duration,
     #[arg(long, default_value_t = 10_000)]
     pub audit_webhook_batch_buffer_size: usize,

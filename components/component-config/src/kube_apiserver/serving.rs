@@ -36,9 +36,31 @@ pub struct ServingFlags {
     /// Objects are stored as JSON, whichever of upstream's forms is named.
     #[arg(long, default_value = "application/vnd.kubernetes.protobuf", value_parser = parse_media_type)]
     pub storage_media_type: String,
-    /// `resource[.group]#size`: caches are as large as what is cached here, whatever is said.
+    /// Off, clients' reads are answered from etcd, and only what the server itself follows is in memory.
+    #[arg(long, num_args = 0..=1, default_value_t = true, action = clap::ArgAction::Set, default_missing_value = "true", require_equals = true)]
+    pub watch_cache: bool,
+    /// `resource[.group]#size`: 0 turns the cache of a built-in resource off. Others are as large as what is cached, whatever
+    /// is said.
     #[arg(long, value_delimiter = ',', value_parser = parse_cache_size)]
-    pub watch_cache_sizes: Vec<String>,
+    pub watch_cache_sizes: Vec<CacheSize>,
+}
+
+/// One `resource[.group]#size` of --watch-cache-sizes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheSize {
+    /// With its group behind a dot.
+    pub resource: String,
+    pub size: i64,
+}
+
+impl ServingFlags {
+    /// Whether clients' reads of a resource are answered from memory; `resource` has its group behind a dot. What was said
+    /// last of a resource counts, and of custom resources nothing can be said.
+    pub fn is_cached(&self, resource: &str, is_custom: bool) -> bool {
+        let said = self.watch_cache_sizes.iter().rev();
+        let size = said.filter(|_| !is_custom).find(|said| said.resource == resource);
+        self.watch_cache && size.is_none_or(|said| said.size > 0)
+    }
 }
 
 /// A certificate for clients that ask for certain names.
@@ -147,14 +169,17 @@ fn parse_media_type(text: &str) -> Result<String, String> {
     ))
 }
 
-fn parse_cache_size(text: &str) -> Result<String, String> {
-    let Some((_, size)) = text.split_once('#').filter(|(_, size)| !size.contains('#')) else {
+fn parse_cache_size(text: &str) -> Result<CacheSize, String> {
+    let Some((resource, size)) = text.split_once('#').filter(|(_, size)| !size.contains('#')) else {
         return Err(format!("invalid value of watch cache size: {text}"));
     };
     match size.parse::<i64>() {
         Err(_) => Err(format!("invalid size of watch cache size: {text}")),
         Ok(size) if size < 0 => Err(format!("watch cache size cannot be negative: {text}")),
-        Ok(_) => Ok(text.to_owned()),
+        Ok(size) => Ok(CacheSize {
+            resource: resource.to_owned(),
+            size,
+        }),
     }
 }
 
@@ -200,6 +225,37 @@ mod tests {
             ),
         ] {
             assert_eq!(outcome.err().as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn caches_are_turned_off_all_or_by_resource() {
+        for (watch_cache, sizes, resource, is_custom, cached) in [
+            (true, "", "pods", false, true),
+            (false, "", "pods", false, false),
+            (false, "pods#10", "pods", false, false),
+            (false, "", "widgets.example.com", true, false),
+            (true, "pods#0", "pods", false, false),
+            (true, "pods#0", "nodes", false, true),
+            (true, "pods#0", "pods.metrics.k8s.io", false, true),
+            (true, "deployments.apps#0", "deployments.apps", false, false),
+            (true, "deployments#0", "deployments.apps", false, true),
+            (true, "pods#0,pods#5", "pods", false, true),
+            (true, "pods#5,pods#0", "pods", false, false),
+            (true, "widgets.example.com#0", "widgets.example.com", true, true),
+        ] {
+            let mut words = vec![
+                "kube-apiserver".to_owned(),
+                "--etcd-servers=http://127.0.0.1:2379".to_owned(),
+                "--service-account-issuer=https://x".to_owned(),
+                format!("--watch-cache={watch_cache}"),
+            ];
+            if !sizes.is_empty() {
+                words.push(format!("--watch-cache-sizes={sizes}"));
+            }
+            let flags = super::super::parse(words).unwrap().serving;
+            let found = flags.is_cached(resource, is_custom);
+            assert_eq!(found, cached, "{watch_cache} {sizes} {resource}");
         }
     }
 

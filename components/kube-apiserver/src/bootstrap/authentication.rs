@@ -8,6 +8,7 @@ use crate::server::Server;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use storage::{EventKind, Filter, Marks, RequestedRevision, WatchItem, WatchRequest, Watcher};
 
 /// How soon renewed files of authorities are published.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -76,38 +77,61 @@ pub async fn run(server: Arc<Server>) {
     };
     let drain = server.lifecycle.drain.clone();
     let keeping = async {
-        let mut changes = store.changes();
         let mut settled = Settled::default();
-        let mut due = true;
         loop {
-            changes.mark_unchanged();
-            let there = store.cached_object(config_map::NAMESPACE, NAME);
-            let revision = there.map(|object| object.revision().value());
-            if let Some(seen) = settled.differs(due, revision, || data(&server)) {
-                match reconcile(&server).await {
-                    Ok(()) => settled = seen,
-                    Err(error) => {
-                        tracing::warn!(%error, name = NAME, "the client authorities could not be published");
-                        tokio::time::sleep(RETRY).await;
-                        due = true;
-                        continue;
-                    }
-                }
+            match store.watch(only_this()).await {
+                Ok(watcher) => keep(&server, watcher, &mut settled).await,
+                Err(error) => tracing::warn!(%error, name = NAME, "the client authorities can't be watched"),
             }
-            tokio::select! {
-                () = beat::next(PERIOD) => due = true,
-                outcome = changes.changed() => {
-                    if outcome.is_err() {
-                        return;
-                    }
-                    due = false;
-                }
-            }
+            tokio::time::sleep(RETRY).await;
         }
     };
     tokio::select! {
         () = keeping => {}
         () = drain.cancelled() => {}
+    }
+}
+
+/// A watch of the one object: its kind is not followed, as it is large in many clusters.
+fn only_this() -> WatchRequest {
+    WatchRequest {
+        namespace: Some(config_map::NAMESPACE.to_owned()),
+        revision: RequestedRevision::Any,
+        filter: Some(Filter::of_name(Marks::default(), Some(NAME), |object| {
+            object.name() == NAME
+        })),
+        ..WatchRequest::default()
+    }
+}
+
+/// Until the watch ends.
+async fn keep(server: &Server, mut watcher: Watcher, settled: &mut Settled) {
+    let mut revision = None;
+    let mut due = true;
+    loop {
+        if let Some(seen) = settled.differs(due, revision, || data(server)) {
+            match reconcile(server).await {
+                Ok(()) => *settled = seen,
+                Err(error) => {
+                    tracing::warn!(%error, name = NAME, "the client authorities could not be published");
+                    tokio::time::sleep(RETRY).await;
+                    due = true;
+                    continue;
+                }
+            }
+        }
+        tokio::select! {
+            () = beat::next(PERIOD) => due = true,
+            item = watcher.next() => match item {
+                WatchItem::Event(event) => {
+                    let is_there = event.kind != EventKind::Deleted;
+                    revision = is_there.then(|| event.revision().value());
+                    due = false;
+                }
+                WatchItem::Bookmark { .. } => {}
+                WatchItem::Expired { .. } | WatchItem::Failed(_) | WatchItem::Closed => return,
+            },
+        }
     }
 }
 

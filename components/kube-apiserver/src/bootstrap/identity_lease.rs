@@ -137,7 +137,8 @@ async fn collect(server: &Server) -> anyhow::Result<()> {
     let store = leases(server)?;
     let all = server
         .stores
-        .cached_list("coordination.k8s.io", "leases", Some(NAMESPACE));
+        .newest_list("coordination.k8s.io", "leases", NAMESPACE)
+        .await?;
     for lease in all.iter().filter(|lease| is_left(lease, Timestamp::now())) {
         // Asked again of the newest state: it may have been renewed.
         let check = |current: ObjectRef| async move {

@@ -130,7 +130,9 @@ async fn keep(
     want: impl Fn(Option<&Value>) -> Option<Value> + Send + Sync,
 ) -> Result<(), StorageError> {
     let want = &want;
-    if let Some(cached) = store.cached_object(NAMESPACE, name) {
+    if store.is_followed()
+        && let Some(cached) = store.cached_object(NAMESPACE, name)
+    {
         let cached = stores::parse(&cached)?;
         if want(Some(&cached)).is_none_or(|wanted| wanted == cached) {
             return Ok(());

@@ -21,7 +21,16 @@ const PAUSE: Duration = Duration::from_secs(30 * 60);
 pub async fn run(server: Arc<Server>) {
     let mut made: Option<Instant> = None;
     loop {
-        let there = server.stores.cached("", "configmaps", NAMESPACE, NAME);
+        let there = match server.stores.read("", "configmaps", NAMESPACE, NAME).await {
+            Ok(there) => there,
+            Err(error) => {
+                tracing::warn!(%error, name = NAME, "whether the use of old tokens is told of can't be read");
+                if pause(&server).await {
+                    continue;
+                }
+                return;
+            }
+        };
         let data = there.as_ref().map_or(&Value::Null, |object| &object["data"]);
         let rests = there.is_none() && made.is_some_and(|made| made.elapsed() < PAUSE);
         if !rests && tracked(data, Timestamp::now()).is_some() {
@@ -32,10 +41,17 @@ pub async fn run(server: Arc<Server>) {
                 Err(error) => tracing::warn!(%error, name = NAME, "the use of old tokens is not told of yet"),
             }
         }
-        tokio::select! {
-            () = beat::next(PERIOD) => {}
-            () = server.lifecycle.drain.cancelled() => return,
+        if !pause(&server).await {
+            return;
         }
+    }
+}
+
+/// Until the next round; false when the server drains.
+async fn pause(server: &Server) -> bool {
+    tokio::select! {
+        () = beat::next(PERIOD) => true,
+        () = server.lifecycle.drain.cancelled() => false,
     }
 }
 

@@ -157,7 +157,10 @@ impl Configuration {
     pub fn most_seats(&self, level: &str) -> u32 {
         self.levels
             .get(level)
-            .map_or(1, |entry| estimate::most_seats(entry.limits.nominal))
+            .map_or(1, |entry| match entry.spec.queuing() {
+                Some(queuing) => estimate::most_seats(entry.limits.nominal, queuing.hand_size),
+                None => u32::MAX,
+            })
     }
 
     /// Moves seats from levels that don't need them to those that do.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 /// Bytes that one seat's worth of a list keeps in memory; upstream's, with the next.
 const BYTES_PER_SEAT: usize = 100_000;
-/// A list that is streamed keeps no more than this, however long it is.
+/// A list that is streamed from the cache keeps no more than this, however long it is.
 const MOST_BYTES: usize = 1_000_000;
-const MOST_SEATS: u32 = 10;
+const MOST_SEATS_OF_LIST: u32 = 100;
+const MOST_SEATS_OF_WRITE: u32 = 10;
 /// Watches that one more seat serves after a write.
 const WATCHES_PER_SEAT: usize = 10;
 /// How long a seat works on one event.
@@ -35,12 +36,14 @@ pub trait Counts {
     fn watches(&self, info: &RequestInfo) -> usize;
 }
 
-/// Most seats of one request on a level with this nominal limit.
-pub fn most_seats(nominal: u32) -> u32 {
-    (nominal.saturating_mul(15)).div_ceil(100).clamp(1, MOST_SEATS)
+/// Most seats of one request on a level with this nominal limit whose requests wait in so many queues each: 15 of a hundred, and few
+/// enough for each of the queues to have as many.
+pub fn most_seats(nominal: u32, hand_size: u32) -> u32 {
+    let share = nominal.saturating_mul(15).div_ceil(100);
+    share.min(nominal / hand_size.max(1)).max(1)
 }
 
-/// Estimates a request. `most` is the level's own upper bound.
+/// Estimates a request. `most` is the level's own upper bound, which those without queues don't have.
 /// `watches` are those of the resource if the request is one that they are told of, [`told_of`].
 pub fn estimate(
     info: &RequestInfo,
@@ -53,10 +56,15 @@ pub fn estimate(
         _ if !info.is_resource => Work::ONE,
         "watch" if !begins_with_what_is_there(query) => Work::ONE,
         "list" | "watch" if info.subresource.is_empty() => Work {
-            seats: listed(info, query, counts).map_or(most, |seats| seats.clamp(1, most)),
+            seats: {
+                let most = most.min(MOST_SEATS_OF_LIST);
+                listed(info, query, counts).map_or(most, |seats| seats.clamp(1, most))
+            },
             after: None,
         },
-        _ => watches.map_or(Work::ONE, |watches| after_write(watches, most)),
+        _ => watches.map_or(Work::ONE, |watches| {
+            after_write(watches, most.min(MOST_SEATS_OF_WRITE))
+        }),
     }
 }
 
@@ -94,7 +102,10 @@ fn listed(info: &RequestInfo, query: &Query, counts: &impl Counts) -> Option<u32
         (true, true) => limited.max(stored / 2),
         (true, false) => limited,
     };
-    let kept = kept.saturating_mul(bytes.div_ceil(stored.max(1))).min(MOST_BYTES);
+    let mut kept = kept.saturating_mul(bytes.div_ceil(stored.max(1)));
+    if !from_storage {
+        kept = kept.min(MOST_BYTES);
+    }
     Some(u32::try_from(kept.div_ceil(BYTES_PER_SEAT)).unwrap_or(u32::MAX))
 }
 
@@ -151,7 +162,7 @@ mod tests {
             ("list", "", "limit=5000", 60, 0, 2, None),
             ("list", "", "limit=50&labelSelector=a%3Db", 300, 0, 1, None),
             ("list", "a", "", 5000, 0, 1, None),
-            ("list", "", "limit=a", 0, 0, 10, None),
+            ("list", "", "limit=a", 0, 0, 100, None),
             ("list", "", "limit=-1", 125, 0, 3, None),
             // Read from etcd, with what is not selected.
             ("list", "", "limit=50&continue=c", 300, 0, 1, None),
@@ -200,6 +211,8 @@ mod tests {
                 1,
                 None,
             ),
+            ("list", "", "limit=5000&continue=c", 5000, 0, 100, None),
+            ("list", "", "limit=1000&continue=c", 5000, 0, 20, None),
             ("watch", "", "", 5000, 0, 10, None),
             ("watch", "", "resourceVersion=0", 340, 0, 7, None),
             ("watch", "", "resourceVersion=5", 5000, 0, 1, None),
@@ -235,12 +248,21 @@ mod tests {
             };
             let counts = Fixed(objects, watches);
             let told = told_of(&info).then(|| counts.watches(&info));
-            let work = estimate(&info, &Query::parse(Some(query)), 10, told, &counts);
+            let work = estimate(&info, &Query::parse(Some(query)), u32::MAX, told, &counts);
             let after = after.map(|(seats, millis)| (seats, Duration::from_millis(millis)));
             assert_eq!(work, Work { seats, after }, "{verb} {query} {objects} {watches}");
         }
-        for (nominal, expected) in [(0, 1), (5, 1), (13, 2), (49, 8), (245, 10)] {
-            assert_eq!(most_seats(nominal), expected, "{nominal}");
+        for (nominal, hand_size, expected) in [
+            (0, 8, 1),
+            (5, 8, 1),
+            (13, 6, 2),
+            (20, 8, 2),
+            (49, 6, 8),
+            (245, 8, 30),
+            (1000, 1, 150),
+            (1000, 0, 150),
+        ] {
+            assert_eq!(most_seats(nominal, hand_size), expected, "{nominal} {hand_size}");
         }
     }
 }

@@ -89,7 +89,7 @@ const RUNS: [f64; 13] = [
     0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0,
 ];
 const WATCHES: [f64; 6] = [0.0, 1.0, 10.0, 100.0, 1000.0, 10_000.0];
-const SEATS: [f64; 4] = [1.0, 2.0, 4.0, 10.0];
+const SEATS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 100.0];
 
 type Histograms<L> = Family<L, AtomicHistogram, fn() -> AtomicHistogram>;
 

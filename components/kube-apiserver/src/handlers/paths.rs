@@ -33,7 +33,12 @@ pub async fn handle(server: &Arc<Server>, request: &ApiRequest) -> Result<Respon
     if let ["debug", rest @ ..] = parts.as_slice() {
         return Ok(debug::handle(server, request, rest));
     }
-    if !matches!(request.method, Method::GET | Method::HEAD) {
+    // What upstream routes by method takes no HEAD; its other handlers don't look at it.
+    let by_method = matches!(
+        parts.as_slice(),
+        ["api" | "apis" | "version" | ".well-known" | "openid", ..]
+    );
+    if request.method != Method::GET && (by_method || request.method != Method::HEAD) {
         return Err(ApiError::method_not_allowed());
     }
     match parts.as_slice() {

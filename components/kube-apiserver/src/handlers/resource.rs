@@ -41,6 +41,10 @@ pub async fn handle(
         };
     }
 
+    // To proxies all methods go; of the others each has its own, and HEAD is nobody's.
+    if request.method == http::Method::HEAD && info.subresource != "proxy" {
+        return Err(ApiError::method_not_allowed());
+    }
     if info.subresource.is_empty() {
         if !row.has_verb(&info.verb) || !names_fittingly(&info.verb, &info.name) {
             return Err(ApiError::method_not_allowed());

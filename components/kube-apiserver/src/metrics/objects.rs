@@ -83,7 +83,7 @@ impl ObjectMetrics {
         metrics
     }
 
-    /// Counts, in the caches.
+    /// Counts, in the caches; where there is none, as etcd has counted.
     pub fn publish(&self, server: &Server) {
         // Kinds of definitions that are gone are told no longer.
         self.objects.clear();
@@ -92,7 +92,7 @@ impl ObjectMetrics {
         let registry = server.registry.load_full();
         let counted = registry.stored().map(|row| {
             let store = server.stores.of(row);
-            let (count, bytes) = (store.cached_len(), store.cached_bytes());
+            let (count, bytes) = (store.objects(), store.bytes());
             (row.gvk.group.clone(), row.plural.clone(), count, bytes)
         });
         self.count(counted);

@@ -30,9 +30,9 @@ use storage::metrics::AtomicHistogram;
 
 type Table = HashMap<OwnedLabels, Arc<Series>, RandomState>;
 
-const DURATIONS: [f64; 20] = [
+const DURATIONS: [f64; 23] = [
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
-    60.0,
+    20.0, 30.0, 45.0, 60.0,
 ];
 const WAITS: [f64; 21] = [
     0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
@@ -105,7 +105,8 @@ impl RequestMetrics {
             return;
         }
         let series = self.series(Labels::of(record), || labels::known(server, info));
-        series.answered(code.as_u16(), record.uri.contains("dryRun=All"));
+        let dry_run = record.uri.contains("dryRun=All");
+        series.answered(code.as_u16(), dry_run);
         if record.terminated.is_some() {
             series.terminated(code.as_u16());
         }
@@ -121,8 +122,10 @@ impl RequestMetrics {
         }
         let seconds = elapsed.as_secs_f64();
         let writes = matches!(record.method.as_str(), "POST" | "PUT" | "PATCH") && info.is_resource;
-        series.durations(&DURATIONS).observe(seconds);
-        series.waits(&WAITS).observe(seconds);
+        series.durations(&DURATIONS, dry_run).observe(seconds);
+        if !dry_run {
+            series.waits(&WAITS).observe(seconds);
+        }
         if writes {
             self.validations[field_validation(&record.uri)].observe(seconds);
         }
@@ -207,6 +210,14 @@ impl Collector for RequestMetrics {
                 ConstCounter::new(count).encode(counts.encode_family(&labels)?)?;
             }
         }
+        let help = "Time until the answer began";
+        let name = "apiserver_request_duration_seconds";
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for series in table.values() {
+            for (labels, histogram) in series.told_durations() {
+                histogram.encode(family.encode_family(&labels)?)?;
+            }
+        }
         let mut histograms = |name: &str, help: &str, of: fn(&Series) -> Option<&AtomicHistogram>| {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
             for series in table.values() {
@@ -216,11 +227,6 @@ impl Collector for RequestMetrics {
             }
             Ok::<(), Error>(())
         };
-        histograms(
-            "apiserver_request_duration_seconds",
-            "Time until the answer began",
-            Series::told_durations,
-        )?;
         histograms(
             "apiserver_request_sli_duration_seconds",
             "Time until the answer began, as users see it",
@@ -277,7 +283,7 @@ mod tests {
         pods.answered(200, true);
         pods.answered(200, false);
         pods.terminated(504);
-        pods.durations(&DURATIONS).observe(0.03);
+        pods.durations(&DURATIONS, false).observe(0.03);
         let open = Open::new(Arc::clone(&pods));
         let text = || {
             let mut text = String::new();
@@ -289,8 +295,8 @@ mod tests {
             format!("apiserver_request_total{{dry_run=\"\",code=\"200\",{of}}} 2"),
             format!("apiserver_request_total{{dry_run=\"All\",code=\"200\",{of}}} 1"),
             format!("apiserver_request_terminations_total{{code=\"504\",{of}}} 1"),
-            format!("apiserver_request_duration_seconds_bucket{{le=\"0.025\",{of}}} 0"),
-            format!("apiserver_request_duration_seconds_bucket{{le=\"0.05\",{of}}} 1"),
+            format!("apiserver_request_duration_seconds_bucket{{le=\"0.025\",dry_run=\"\",{of}}} 0"),
+            format!("apiserver_request_duration_seconds_bucket{{le=\"0.05\",dry_run=\"\",{of}}} 1"),
             format!("apiserver_longrunning_requests{{{of}}} 1"),
         ] {
             let text = text();

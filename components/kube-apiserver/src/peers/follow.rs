@@ -111,6 +111,11 @@ async fn follow_leases(server: &Server, peers: &Peers) -> anyhow::Result<()> {
                         }
                     }
                     WatchItem::Bookmark { .. } => {}
+                    WatchItem::Failed(error) => {
+                        tracing::warn!(%error, "leases of API servers can't be watched");
+                        tokio::time::sleep(FIRST_RETRY).await;
+                        break;
+                    }
                     _ => break,
                 },
                 () = look => {

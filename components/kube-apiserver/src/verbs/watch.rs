@@ -29,7 +29,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use storage::{
-    EventKind, Filter, RequestedRevision, WatchEvent, WatchItem, WatchRequest, Watcher, bookmark_frame,
+    EventKind, Filter, RequestedRevision, StorageError, WatchEvent, WatchItem, WatchRequest, Watcher,
+    bookmark_frame,
 };
 
 pub async fn watch(
@@ -89,10 +90,7 @@ pub async fn watch(
     let watcher = match watcher {
         Ok(watcher) => Some(watcher),
         // A revision that is gone, or that isn't reached, is reported inside the stream, where reflectors look for it.
-        Err(
-            error @ (storage::StorageError::Expired { .. }
-            | storage::StorageError::TooLargeResourceVersion { .. }),
-        ) => {
+        Err(error @ (StorageError::Expired { .. } | StorageError::TooLargeResourceVersion { .. })) => {
             let frame = frame_of("ERROR", &target.error(error).to_status(), accepted.encoding);
             return Ok(match listener {
                 Some(listener) => listened::once(listener, request, accepted.encoding, frame),
@@ -345,6 +343,15 @@ impl Frames {
                 let message = format!("too old resource version: {} ({oldest})", self.watcher.revision());
                 let status = ApiError::expired(message).to_status();
                 Some((self.frame_of("ERROR", &status), false))
+            }
+            WatchItem::Failed(error) => {
+                let error = match *error {
+                    StorageError::Expired { .. } => {
+                        ApiError::expired("The resourceVersion for the provided watch is too old.")
+                    }
+                    error => self.target.error(error),
+                };
+                Some((self.frame_of("ERROR", &error.to_status()), false))
             }
             WatchItem::Closed => None,
         }

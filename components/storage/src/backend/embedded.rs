@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::history::{History, Shared};
-use super::{Backend, BackendError, BackendWatch, RangeRequest, RangeResult, TxnOutcome};
+use super::{Backend, BackendError, BackendWatch, RangeRequest, RangeResult, TxnOutcome, WatchRange};
 use crate::revision::Revision;
 
 mod files;
@@ -160,8 +160,8 @@ impl Backend for EmbeddedBackend {
         Ok(self.shared.read(History::revision))
     }
 
-    async fn watch(&self, prefix: &str, from: Revision) -> Result<BackendWatch, BackendError> {
-        self.shared.watch(prefix, from)
+    async fn watch(&self, range: WatchRange) -> Result<BackendWatch, BackendError> {
+        self.shared.watch(range)
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), BackendError> {

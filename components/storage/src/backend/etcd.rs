@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Backend, BackendError, BackendWatch, KeyValue, RangeRequest, RangeResult, TxnOutcome};
+use super::{
+    Backend, BackendError, BackendWatch, KeyValue, RangeRequest, RangeResult, TxnOutcome, WatchRange,
+};
 use crate::metrics::BackendMetrics;
 use crate::revision::Revision;
 
@@ -236,8 +238,8 @@ impl Backend for EtcdBackend {
         revision_of(answer.value.header)
     }
 
-    async fn watch(&self, prefix: &str, from: Revision) -> Result<BackendWatch, BackendError> {
-        watch::start(self.endpoints.clone(), prefix, from).await
+    async fn watch(&self, range: WatchRange) -> Result<BackendWatch, BackendError> {
+        watch::start(self.endpoints.clone(), range).await
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), BackendError> {

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    BackendError, BackendWatch, KeyValue, ProgressRequester, RangeRequest, RangeResult, RawEvent,
-    WatchMessage,
+    BackendError, BackendWatch, KeyValue, Previous, ProgressRequester, RangeRequest, RangeResult, RawEvent,
+    WatchMessage, WatchRange,
 };
 use crate::revision::Revision;
 
@@ -176,6 +176,19 @@ impl History {
         Ok(result)
     }
 
+    /// What a key held before its change at `at`.
+    fn before(&self, key: &str, at: Revision) -> Previous {
+        let versions = self.keys.get(key).map_or(&[][..], Vec::as_slice);
+        let earlier = versions.partition_point(|version| version.at < at);
+        match earlier.checked_sub(1).map(|index| &versions[index].value) {
+            Some(Some(value)) => Previous::Value(value.clone()),
+            Some(None) => Previous::Nothing,
+            // The compaction has taken what was before the state that it kept.
+            None if at <= self.compacted => Previous::Unknown,
+            None => Previous::Nothing,
+        }
+    }
+
     /// A key with its value, as conflicts tell it.
     pub fn current_kv(&self, key: &str) -> Option<KeyValue> {
         self.current(key).and_then(|version| key_value(key, version))
@@ -217,8 +230,9 @@ impl Shared {
         result
     }
 
-    /// Watches keys that begin with `prefix`, from the change at `from` on.
-    pub fn watch(self: &Arc<Self>, prefix: &str, from: Revision) -> Result<BackendWatch, BackendError> {
+    /// Watches keys for changes. A reader that is behind costs nobody anything, so that all may be.
+    pub fn watch(self: &Arc<Self>, range: WatchRange) -> Result<BackendWatch, BackendError> {
+        let from = range.from;
         let (sender, messages) = mpsc::channel(WATCH_BUFFER);
         // One request serves all who ask before it is answered.
         let (progress, progress_requests) = mpsc::channel(1);
@@ -231,8 +245,9 @@ impl Shared {
         }
         let feed = Feed {
             shared: Arc::downgrade(self),
-            prefix: prefix.to_owned(),
+            prefix: range.prefix,
             next: from,
+            with_previous: range.with_previous,
         };
         let feed = tokio::spawn(feed.run(self.revision.subscribe(), progress_requests, sender));
         Ok(BackendWatch {
@@ -248,6 +263,7 @@ struct Feed {
     shared: Weak<Shared>,
     prefix: String,
     next: Revision,
+    with_previous: bool,
 }
 
 impl Feed {
@@ -301,6 +317,10 @@ impl Feed {
             .map(|change| RawEvent {
                 key: change.key.to_string(),
                 value: change.version.value.clone(),
+                previous: match self.with_previous {
+                    true => history.before(&change.key, change.version.at),
+                    false => Previous::Unknown,
+                },
                 revision: change.version.at,
             })
             .collect();

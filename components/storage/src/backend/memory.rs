@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::history::{History, Record, Shared, Version};
-use super::{Backend, BackendError, BackendWatch, RangeRequest, RangeResult, TxnOutcome};
+use super::{Backend, BackendError, BackendWatch, RangeRequest, RangeResult, TxnOutcome, WatchRange};
 use crate::revision::Revision;
 
 struct Inner {
@@ -113,8 +113,8 @@ impl Backend for MemoryBackend {
         Ok(self.inner.shared.read(History::revision))
     }
 
-    async fn watch(&self, prefix: &str, from: Revision) -> Result<BackendWatch, BackendError> {
-        self.inner.shared.watch(prefix, from)
+    async fn watch(&self, range: WatchRange) -> Result<BackendWatch, BackendError> {
+        self.inner.shared.watch(range)
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), BackendError> {

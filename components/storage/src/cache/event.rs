@@ -110,22 +110,23 @@ pub struct WatchEvent {
 
 #[derive(Clone)]
 enum Source {
-    Initial(ObjectRef),
+    Object(ObjectRef),
     Change(Arc<CacheEvent>),
 }
 
 impl WatchEvent {
-    pub(crate) fn initial(object: ObjectRef) -> Self {
+    /// An object as it is now, or as it is after a change that is for one watcher only.
+    pub(crate) fn of(kind: EventKind, object: ObjectRef) -> Self {
         WatchEvent {
-            kind: EventKind::Added,
-            source: Source::Initial(object),
+            kind,
+            source: Source::Object(object),
         }
     }
 
     /// The object to send, its resourceVersion that of the event.
     pub fn object(&self) -> &ObjectRef {
         match &self.source {
-            Source::Initial(object) => object,
+            Source::Object(object) => object,
             Source::Change(event) => event.object_for(self.kind),
         }
     }
@@ -144,7 +145,7 @@ impl WatchEvent {
     /// The revision after which a watch continues.
     pub fn revision(&self) -> Revision {
         match &self.source {
-            Source::Initial(object) => object.revision(),
+            Source::Object(object) => object.revision(),
             Source::Change(event) => event.revision,
         }
     }

@@ -16,7 +16,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::consistent::RevisionProbe;
 use super::resource::ResourceCache;
-use crate::backend::{Backend, BackendError, BackendWatch, ProgressRequester, RawEvent, WatchMessage};
+use crate::backend::{
+    Backend, BackendError, BackendWatch, ProgressRequester, RawEvent, WatchMessage, WatchRange,
+};
 use crate::error::StorageError;
 use crate::local::PerRuntime;
 use crate::metrics::Count;
@@ -249,7 +251,10 @@ impl Hub {
             let newest = self.backend.current_revision().await?;
             self.position.send_replace(newest.max(Revision::new(1)));
         }
-        let mut watch = self.backend.watch(&self.prefix, self.position().next()).await?;
+        let mut watch = self
+            .backend
+            .watch(WatchRange::new(&self.prefix, self.position().next()))
+            .await?;
         *self.progress.lock() = Some(watch.progress.clone());
         let end = self.drain(&mut watch, delay).await;
         *self.progress.lock() = None;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::event::{CacheEvent, EventKind};
 use super::relay::Relays;
@@ -22,8 +23,9 @@ use crate::encryption::ResourceTransformer;
 use crate::error::StorageError;
 use crate::metrics::ResourceMetrics;
 use crate::object::{Marks, ObjectRef};
-use crate::resource::{FieldSpec, ResourceSpec};
+use crate::resource::{CacheFor, FieldSpec, ResourceSpec};
 use crate::revision::Revision;
+use crate::store::Measured;
 
 /// How long a snapshot behind a continue token is kept for the next page.
 const PINNED_FOR: Duration = Duration::from_secs(60);
@@ -61,10 +63,15 @@ pub(crate) struct ResourceCache {
     written: Mutex<BTreeMap<Revision, ObjectRef>>,
     sending: Sending,
     metrics: ResourceMetrics,
+    /// Whether somebody may ask for what is cached.
+    followed: AtomicBool,
+    measured: Measured,
+    /// Tells watches that don't follow the changes here that the resource is gone.
+    gone: CancellationToken,
 }
 
 /// A watch that is counted.
-pub(super) struct Counted(Arc<AtomicUsize>);
+pub(crate) struct Counted(Arc<AtomicUsize>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -96,7 +103,6 @@ impl ResourceCache {
     ) -> Self {
         ResourceCache {
             fields: spec.fields.clone().into(),
-            spec,
             prefix,
             transformer,
             view: ArcSwap::from_pointee(View::new(Revision::ZERO)),
@@ -112,6 +118,10 @@ impl ResourceCache {
             written: Mutex::default(),
             sending: Sending::default(),
             metrics: ResourceMetrics::default(),
+            followed: AtomicBool::new(spec.cache != CacheFor::Nobody),
+            measured: Measured::default(),
+            gone: CancellationToken::new(),
+            spec,
         }
     }
 
@@ -145,6 +155,31 @@ impl ResourceCache {
         self.ready.load(Ordering::Acquire)
     }
 
+    /// Whether clients read from the backend instead.
+    pub(crate) fn is_bypassed(&self) -> bool {
+        self.spec.cache != CacheFor::All
+    }
+
+    /// Whether what is cached may be asked for.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.followed.load(Ordering::Acquire)
+    }
+
+    /// It is loaded from now on, and asked for what it has.
+    pub(crate) fn follow(&self) {
+        self.followed.store(true, Ordering::Release);
+    }
+
+    /// What is known of objects that aren't cached.
+    pub(crate) fn measured(&self) -> &Measured {
+        &self.measured
+    }
+
+    /// Cancelled when the resource is gone.
+    pub(crate) fn gone(&self) -> &CancellationToken {
+        &self.gone
+    }
+
     /// Keys of a namespace, or of all.
     pub(crate) fn scope(&self, namespace: Option<&str>) -> Scope {
         match namespace {
@@ -174,7 +209,7 @@ impl ResourceCache {
     }
 
     /// Counts a watch until what it gets is dropped.
-    pub(super) fn count_watcher(&self) -> Counted {
+    pub(crate) fn count_watcher(&self) -> Counted {
         self.watchers.fetch_add(1, Ordering::Relaxed);
         Counted(Arc::clone(&self.watchers))
     }
@@ -358,6 +393,7 @@ impl ResourceCache {
         let mut view = View::clone(&self.view.load());
         let mut changes = Vec::with_capacity(events.len());
         self.metrics.received.add(events.len());
+        self.metrics.told.add(events.len());
         let mut lost = None;
         for event in events.into_iter().filter(|event| event.revision > from) {
             let revision = event.revision;
@@ -549,5 +585,6 @@ impl ResourceCache {
         *intake = Intake::Closed;
         self.ready.store(false, Ordering::Release);
         self.changes.send_replace(CLOSED);
+        self.gone.cancel();
     }
 }

@@ -6,9 +6,9 @@ use super::ring::Ring;
 use super::unreadable::Failures;
 use super::view::View;
 use super::{CacheEvent, Scope};
-use crate::backend::RawEvent;
+use crate::backend::{Previous, RawEvent};
 use crate::object::{Marks, StoredObject};
-use crate::resource::ResourceSpec;
+use crate::resource::{CacheFor, ResourceSpec};
 use crate::revision::Revision;
 
 fn cache() -> ResourceCache {
@@ -18,6 +18,7 @@ fn cache() -> ResourceCache {
         namespaced: false,
         fields: Vec::new(),
         decoder: None,
+        cache: CacheFor::All,
     };
     ResourceCache::new(Arc::new(spec), "/r/".into(), Arc::default())
 }
@@ -94,6 +95,7 @@ fn lost_history_becomes_the_difference() {
     let repeated = |revision| RawEvent {
         key: "/r/new".into(),
         value: Some(value("new", "6").into()),
+        previous: Previous::Unknown,
         revision: Revision::new(revision),
     };
     let (_, cursor) = cache.view_and_cursor();
@@ -119,6 +121,7 @@ fn changes_during_the_first_list_are_kept() {
     let change = |revision, uid: Option<&str>| RawEvent {
         key: "/r/a".into(),
         value: uid.map(|uid| value("a", uid).into()),
+        previous: Previous::Unknown,
         revision: Revision::new(revision),
     };
     cache.take_in(vec![change(3, Some("0"))]);

@@ -1,4 +1,4 @@
-//! A watcher: a position in the ring of its resource.
+//! A watcher of the cache: a position in the ring of its resource.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -12,33 +12,17 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 use tokio_stream::wrappers::WatchStream;
 
-use super::event::{CacheEvent, WatchEvent};
+use super::event::{CacheEvent, EventKind, WatchEvent};
 use super::hub::RunningHub;
 use super::resource::{CLOSED, Counted, ResourceCache};
 use super::view::Scope;
 use crate::object::{ObjectRef, StoredObject};
 use crate::revision::Revision;
 use crate::store::Filter;
+use crate::watcher::WatchItem;
 
 /// Events taken from the ring at once.
 const BATCH: usize = 64;
-
-/// What a watch brings.
-#[derive(Clone, Debug)]
-pub enum WatchItem {
-    Event(WatchEvent),
-    /// Everything up to `revision` has been delivered.
-    Bookmark {
-        revision: Revision,
-        initial_events_end: bool,
-    },
-    /// The watcher fell behind the events that are kept: 410. Nothing follows.
-    Expired {
-        oldest: Revision,
-    },
-    /// The resource is gone. Nothing follows.
-    Closed,
-}
 
 /// Where a watcher begins.
 pub(crate) struct Begin {
@@ -74,7 +58,7 @@ impl WatcherParts {
 }
 
 /// One watch. Holds no events beyond the few it is about to deliver; when it isn't polled it costs nobody anything.
-pub struct Watcher {
+pub(crate) struct CachedWatcher {
     hub: Arc<RunningHub>,
     cache: Arc<ResourceCache>,
     _counted: Counted,
@@ -96,7 +80,7 @@ pub struct Watcher {
     ended: bool,
 }
 
-impl Watcher {
+impl CachedWatcher {
     pub(crate) fn new(
         hub: Arc<RunningHub>,
         cache: Arc<ResourceCache>,
@@ -105,7 +89,7 @@ impl Watcher {
     ) -> Self {
         let first = parts.next_bookmark(&hub).filter(|_| parts.bookmarks);
         let bookmark_due = first.map(|at| Box::pin(tokio::time::sleep_until(at)));
-        Watcher {
+        CachedWatcher {
             _counted: cache.count_watcher(),
             changes: cache.changes_here(),
             wakes: WatchStream::from_changes(cache.changes_here()),
@@ -125,17 +109,12 @@ impl Watcher {
     }
 
     /// Everything up to this revision has been delivered.
-    pub fn revision(&self) -> Revision {
+    pub(crate) fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// The next item; waits for it. After `Expired` or `Closed` it repeats `Closed`. Cancel safe.
-    pub async fn next(&mut self) -> WatchItem {
-        std::future::poll_fn(|context| self.poll_next(context)).await
-    }
-
-    /// The same for who polls. What is waited for is set up anew only after a change.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<WatchItem> {
+    /// The next item. What is waited for is set up anew only after a change.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<WatchItem> {
         loop {
             if let Some(item) = self.try_next() {
                 return Poll::Ready(item);
@@ -162,12 +141,12 @@ impl Watcher {
     }
 
     /// The next item if there is one now.
-    pub fn try_next(&mut self) -> Option<WatchItem> {
+    pub(crate) fn try_next(&mut self) -> Option<WatchItem> {
         if self.ended {
             return Some(WatchItem::Closed);
         }
         if let Some(object) = self.next_initial() {
-            return Some(WatchItem::Event(WatchEvent::initial(object)));
+            return Some(WatchItem::Event(WatchEvent::of(EventKind::Added, object)));
         }
         if std::mem::take(&mut self.mark_end) {
             return Some(WatchItem::Bookmark {

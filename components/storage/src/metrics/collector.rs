@@ -111,7 +111,7 @@ const COUNTERS: [(&str, &str, Number); 13] = [
     (
         "apiserver_storage_events_received",
         "Changes that the backend told",
-        |metrics| &metrics.received,
+        |metrics| &metrics.told,
     ),
     (
         "apiserver_storage_decode_errors",

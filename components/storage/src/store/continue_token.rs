@@ -76,7 +76,10 @@ pub(super) fn decode(scope_prefix: &str, text: &str) -> Result<Position, Storage
         .map_err(|error| invalid(&not_base64(error, text)))?;
     let token: Token = serde_json::from_slice(&bytes).map_err(|_| invalid(&not_a_token(&bytes)))?;
     if token.v != VERSION {
-        return Err(invalid("unknown version"));
+        return Err(invalid(&format!(
+            "server does not recognize this encoded version {}",
+            token.v
+        )));
     }
     if token.rv == 0 {
         return Err(invalid(
@@ -87,16 +90,14 @@ pub(super) fn decode(scope_prefix: &str, text: &str) -> Result<Position, Storage
         return Err(invalid("encoded start key empty (version meta.k8s.io/v1)"));
     }
     // The key must stay in the scope, whatever the token says.
-    if token
-        .start
-        .split('/')
-        .any(|segment| matches!(segment, "." | "..") || segment.trim_end_matches('\0') == "..")
-    {
-        return Err(invalid(&format!("encoded key {:?}", token.start)));
+    let key = token.start.strip_prefix('/').unwrap_or(&token.start);
+    let strays = |segment: &str| matches!(segment.trim_end_matches('\0'), "" | "." | "..");
+    if !key.is_empty() && key.split('/').any(strays) {
+        return Err(invalid(&token.start));
     }
     Ok(Position {
         revision: (token.rv > 0).then(|| Revision::new(token.rv)),
-        start_key: format!("{scope_prefix}{}", token.start.trim_start_matches('/')),
+        start_key: format!("{scope_prefix}{key}"),
     })
 }
 
@@ -140,6 +141,18 @@ mod tests {
             &URL_SAFE_NO_PAD.encode(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"../secrets/a"}"#),
         ] {
             assert!(decode("/registry/pods/", text).is_err(), "{text}");
+        }
+        for (token, told) in [
+            (
+                r#"{"v":"meta.k8s.io/v2","rv":1,"start":"a"}"#,
+                "server does not recognize this encoded version meta.k8s.io/v2",
+            ),
+            (r#"{"v":"meta.k8s.io/v1","rv":1,"start":"../a"}"#, "../a"),
+            (r#"{"v":"meta.k8s.io/v1","rv":1,"start":"a//b"}"#, "a//b"),
+            (r#"{"v":"meta.k8s.io/v1","rv":1,"start":"a/"}"#, "a/"),
+        ] {
+            let error = decode("/registry/pods/", &URL_SAFE_NO_PAD.encode(token)).unwrap_err();
+            assert_eq!(error.to_string(), format!("continue key is not valid: {told}"));
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use super::list::{at_hand, newest, not_older_than};
 use super::{Filter, Store, WatchRequest};
-use crate::cache::{Begin, Watcher, WatcherParts};
+use crate::cache::{Begin, CachedWatcher, WatcherParts};
 use crate::error::StorageError;
 use crate::object::{Marks, ObjectRef};
 use crate::revision::{RequestedRevision, Revision};
 
-pub(super) async fn watch(store: &Store, request: WatchRequest) -> Result<Watcher, StorageError> {
+pub(super) async fn watch(store: &Store, request: WatchRequest) -> Result<CachedWatcher, StorageError> {
     store.warm_up().await?;
     // Without sendInitialEvents: unset and "0" send the state first, a revision only what follows.
     let initial = match request.send_initial_events {
@@ -43,7 +43,12 @@ pub(super) async fn watch(store: &Store, request: WatchRequest) -> Result<Watche
         bookmarks: request.bookmarks,
         until: request.until,
     };
-    Ok(Watcher::new(store.hub.clone(), store.cache.clone(), parts, begin))
+    Ok(CachedWatcher::new(
+        store.hub.clone(),
+        store.cache.clone(),
+        parts,
+        begin,
+    ))
 }
 
 fn with_state(store: &Store, request: &WatchRequest) -> Result<Begin, StorageError> {

@@ -267,12 +267,14 @@ impl Builder<'_> {
                     .and_then(Value::as_str)
                     .map(str::to_owned),
             });
+        let always = ((by_value || required) && !listed(LEFT_OUT, schema, name)) || by_value_listed;
         Ok(Field {
             name: name.to_owned(),
-            always: ((by_value || required) && !listed(LEFT_OUT, schema, name)) || by_value_listed,
+            always,
             pointer: pointer && !(by_value_listed && ty == Type::Quantity),
             required,
             default: default.filter(|_| !zero),
+            zero_default: zero && scalar && !always,
             atomic: match property.get("x-kubernetes-map-type").and_then(Value::as_str) {
                 Some(kind) if !matches!(ty, Type::Map(..)) => Some(kind == "atomic"),
                 _ => None,

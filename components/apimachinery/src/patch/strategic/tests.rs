@@ -43,7 +43,22 @@ fn directives() {
         (
             json!({"containers": [{"name": "c", "image": null}]}),
             "/containers/0",
-            json!({"name": "c"}),
+            json!({"name": "c", "image": null}),
+        ),
+        (
+            json!({"containers": [{"name": "c", "image": {"$patch": "delete"}}]}),
+            "/containers/0",
+            json!({"name": "c", "image": {"$patch": "delete"}}),
+        ),
+        (
+            json!({"containers": [{"name": "z"}, {"name": "a", "$patch": "delete"}], "$setElementOrder/containers": [{"name": "z"}]}),
+            "/containers",
+            json!([{"name": "b", "image": "2"}, {"name": "z"}]),
+        ),
+        (
+            json!({"$setElementOrder/finalizers": [], "finalizers": ["z"]}),
+            "/finalizers",
+            json!(["x", "y", "z"]),
         ),
         (
             json!({"containers": [{"name": "a", "$patch": "delete"}]}),
@@ -170,6 +185,14 @@ fn refusals() {
         (
             json!({"$setElementOrder/none": ["a"], "none": ["a"]}),
             failed("unable to find api field in struct Pod for the json field \"none\""),
+        ),
+        (
+            json!({"containers": ["a"]}),
+            failed("list element types are not identical: [[map[name:x]] [a]]"),
+        ),
+        (
+            json!({"$setElementOrder/finalizers": ["a"], "finalizers": []}),
+            failed("no elements in any of the given slices"),
         ),
         (
             json!([]),

@@ -57,6 +57,7 @@ pub struct Series {
     answers: Counts,
     terminations: Counts,
     durations: OnceLock<AtomicHistogram>,
+    dry_durations: OnceLock<AtomicHistogram>,
     waits: OnceLock<AtomicHistogram>,
     sizes: OnceLock<AtomicHistogram>,
     bodies: OnceLock<AtomicHistogram>,
@@ -71,6 +72,11 @@ pub struct AnswerLabels {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash, Clone, EncodeLabelSet)]
+pub struct DryRunLabel {
+    dry_run: &'static str,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash, Clone, EncodeLabelSet)]
 pub struct CodeLabels {
     code: u16,
 }
@@ -82,6 +88,7 @@ impl Series {
             answers: Counts::default(),
             terminations: Counts::default(),
             durations: OnceLock::new(),
+            dry_durations: OnceLock::new(),
             waits: OnceLock::new(),
             sizes: OnceLock::new(),
             bodies: OnceLock::new(),
@@ -99,8 +106,13 @@ impl Series {
         self.terminations.add((code, false));
     }
 
-    pub fn durations(&self, bounds: &'static [f64]) -> &AtomicHistogram {
-        self.durations.get_or_init(|| AtomicHistogram::new(bounds))
+    pub fn durations(&self, bounds: &'static [f64], dry_run: bool) -> &AtomicHistogram {
+        let durations = if dry_run {
+            &self.dry_durations
+        } else {
+            &self.durations
+        };
+        durations.get_or_init(|| AtomicHistogram::new(bounds))
     }
 
     pub fn waits(&self, bounds: &'static [f64]) -> &AtomicHistogram {
@@ -115,8 +127,12 @@ impl Series {
         self.bodies.get_or_init(|| AtomicHistogram::new(&BODIES))
     }
 
-    pub fn told_durations(&self) -> Option<&AtomicHistogram> {
-        self.durations.get()
+    pub fn told_durations(&self) -> impl Iterator<Item = ((DryRunLabel, OwnedLabels), &AtomicHistogram)> {
+        let both = [("", &self.durations), ("All", &self.dry_durations)];
+        both.into_iter().filter_map(|(dry_run, durations)| {
+            let labels = (DryRunLabel { dry_run }, self.labels.clone());
+            Some((labels, durations.get()?))
+        })
     }
 
     pub fn told_waits(&self) -> Option<&AtomicHistogram> {

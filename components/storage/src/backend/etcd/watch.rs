@@ -14,25 +14,29 @@ use super::wire::{
     EventType, Ignored, WatchCreateRequest, WatchRequest, WatchResponse, watch_request::Request,
 };
 use super::{READ_PATIENCE, text};
-use crate::backend::{BackendError, BackendWatch, ProgressRequester, RawEvent, WatchMessage, prefix_end};
+use crate::backend::{
+    BackendError, BackendWatch, Previous, ProgressRequester, RawEvent, WatchMessage, WatchRange, prefix_end,
+};
 use crate::revision::Revision;
 
 /// Messages the reader may be behind; then the stream is no longer read and etcd holds them.
 const BUFFER: usize = 16;
+/// The same of a reader that resumes: more, since its watch ends then.
+const RESUMABLE_BUFFER: usize = 100;
 /// A stream that doesn't report its progress for this long after it was asked is dead.
 const SILENCE: Duration = Duration::from_secs(4);
 
 pub(super) async fn start(
     endpoints: Arc<Endpoints>,
-    prefix: &str,
-    from: Revision,
+    range: WatchRange,
 ) -> Result<BackendWatch, BackendError> {
     let (index, member, changes) = endpoints.current();
     let create = WatchCreateRequest {
-        key: prefix.to_owned().into(),
-        range_end: prefix_end(prefix).into(),
-        start_revision: from.value(),
+        range_end: prefix_end(&range.prefix).into(),
+        key: range.prefix.into(),
+        start_revision: range.from.value(),
         progress_notify: true,
+        prev_kv: range.with_previous,
     };
     let create = WatchRequest {
         request: Some(Request::Create(create)),
@@ -49,12 +53,14 @@ pub(super) async fn start(
             return Err(as_backend_error(Failure::Silent));
         }
     };
-    let (sender, messages) = mpsc::channel(BUFFER);
+    let (sender, messages) = mpsc::channel(if range.resumable { RESUMABLE_BUFFER } else { BUFFER });
     let (progress, progress_requests) = mpsc::channel(1);
     let pump = Pump {
         endpoints: endpoints.clone(),
         index,
-        from,
+        from: range.from,
+        with_previous: range.with_previous,
+        resumable: range.resumable,
         requests,
         responses,
         changes,
@@ -81,6 +87,8 @@ struct Pump {
     endpoints: Arc<Endpoints>,
     index: usize,
     from: Revision,
+    with_previous: bool,
+    resumable: bool,
     requests: Requests,
     responses: Responses,
     changes: watch::Receiver<usize>,
@@ -127,6 +135,10 @@ impl Pump {
             match response {
                 Ok(Some(response)) => match self.message(response) {
                     Ok(Some(message)) => {
+                        // What isn't read would fill the connection's window, which others need.
+                        if self.resumable && sender.capacity() == 0 {
+                            break unavailable("the reader is behind");
+                        }
                         if sender.send(Ok(message)).await.is_err() {
                             return;
                         }
@@ -142,6 +154,8 @@ impl Pump {
                 }
             }
         };
+        // Who reads late must not keep the stream.
+        drop(self);
         // The reader may have gone.
         let _ = sender.send(Err(end)).await;
     }
@@ -167,9 +181,15 @@ impl Pump {
             .filter_map(|event| {
                 let put = event.r#type() == EventType::Put;
                 let kv = event.kv?;
+                let is_new = self.with_previous && put && kv.create_revision == kv.mod_revision;
                 Some(RawEvent {
                     key: text(&kv.key),
                     value: put.then_some(kv.value),
+                    previous: match event.prev_kv {
+                        Some(previous) => Previous::Value(previous.value),
+                        None if is_new => Previous::Nothing,
+                        None => Previous::Unknown,
+                    },
                     revision: Revision::new(kv.mod_revision),
                 })
             })

@@ -13,6 +13,8 @@ pub(super) struct ResponseHeader {
 pub(super) struct KeyValue {
     #[prost(bytes = "bytes", tag = "1")]
     pub key: Bytes,
+    #[prost(int64, tag = "2")]
+    pub create_revision: i64,
     #[prost(int64, tag = "3")]
     pub mod_revision: i64,
     #[prost(bytes = "bytes", tag = "5")]
@@ -196,6 +198,8 @@ pub(super) struct WatchCreateRequest {
     pub start_revision: i64,
     #[prost(bool, tag = "4")]
     pub progress_notify: bool,
+    #[prost(bool, tag = "6")]
+    pub prev_kv: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -221,6 +225,8 @@ pub(super) struct Event {
     pub r#type: i32,
     #[prost(message, optional, tag = "2")]
     pub kv: Option<KeyValue>,
+    #[prost(message, optional, tag = "3")]
+    pub prev_kv: Option<KeyValue>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
