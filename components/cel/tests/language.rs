@@ -10,6 +10,7 @@ fn environment() -> Environment {
             json_name: name.to_owned(),
             decl: Arc::new(decl),
             zero_when_absent: false,
+            null_is_absent: false,
         };
         (name.to_owned(), field)
     };
