@@ -63,18 +63,6 @@ pub async fn handle(
         }
     }
     if let Some(definition) = &row.custom {
-        if definition.terminating && info.verb == "create" {
-            return Err(ApiError::new(
-                405,
-                Reason::MethodNotAllowed,
-                "create not allowed while custom resource definition is terminating",
-                Some(apimachinery::status::Details {
-                    group: row.gvk.group.clone(),
-                    kind: row.plural.clone(),
-                    ..Default::default()
-                }),
-            ));
-        }
         if let Some(warning) = &definition.deprecation {
             request.warn(warning.as_str());
         }
