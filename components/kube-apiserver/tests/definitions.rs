@@ -317,7 +317,7 @@ async fn objects_say_what_they_are_and_where() {
     assert_eq!(
         warnings,
         [
-            r#"299 - "metadata.finalizers: \"foo\": prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers""#
+            r#"299 - "metadata.finalizers: \"foo\": prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers""#
         ]
     );
     let item = format!("{WIDGETS}/a");
