@@ -752,3 +752,14 @@ fn deep_nesting_is_refused() {
     let balanced = "true".to_owned() + &" && true".repeat(5_000);
     assert_eq!(evaluate(&balanced), "true");
 }
+
+#[test]
+fn mutations_alone_have_functions_for_patches() {
+    let text = "jsonpatch.escapeKey('a/b')";
+    let mutations = Environment::new().with_patch_types();
+    assert!(Program::compile(text, &mutations).is_ok());
+    let told = Program::compile(text, &Environment::new())
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("undeclared reference to 'jsonpatch'"), "{told}");
+}
