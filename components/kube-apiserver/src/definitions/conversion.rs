@@ -234,6 +234,8 @@ async fn exchange(
     let review = json!({
         "kind": "ConversionReview", "apiVersion": format!("{}/{}", super::GROUP, question.review),
         "request": {"uid": question.uid, "desiredAPIVersion": question.wanted, "objects": objects},
+        // Upstream writes it out, with nothing in it.
+        "response": {"uid": "", "convertedObjects": null, "result": {"metadata": {}}},
     });
     let body = serde_json::to_vec(&review).map_err(|error| (Trouble::Call, ApiError::internal(error)))?;
     let failed =
