@@ -158,7 +158,7 @@ pub fn qualified_name(text: &str) -> Vec<String> {
         }
         _ => {
             let message = regex_message(
-                &format!("a qualified name {MESSAGE}"),
+                &format!("a valid label key {MESSAGE}"),
                 QUALIFIED_NAME,
                 &["MyName", "my.name", "123-abc"],
             );

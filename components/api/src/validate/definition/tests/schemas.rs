@@ -226,8 +226,8 @@ fn defaults_are_valid() {
         (
             json!({"p": {"type": "object", "default": {}, "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true}}),
             &[
-                "properties[p].default.apiVersion: Required value: must not be empty",
-                "properties[p].default.kind: Required value: must not be empty",
+                "properties[p].default.apiVersion: Required value",
+                "properties[p].default.kind: Required value",
             ],
         ),
         (
@@ -321,8 +321,8 @@ fn defaults_of_whole_objects_are_resources() {
     assert_eq!(
         of_schema(schema(json!({"foo": "abc"}))),
         [
-            "default.apiVersion: Required value: must not be empty",
-            "default.kind: Required value: must not be empty",
+            "default.apiVersion: Required value",
+            "default.kind: Required value",
         ]
     );
     let whole = json!({"apiVersion": "example.com/v1", "kind": "A", "foo": "abc"});
