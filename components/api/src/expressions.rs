@@ -202,6 +202,7 @@ fn object(name: &str, fields: &[(&str, Decl)]) -> Arc<Object> {
                 json_name: (*name).to_owned(),
                 decl: Arc::new(decl.clone()),
                 zero_when_absent: false,
+                null_is_absent: false,
             };
             ((*name).to_owned(), field)
         })

@@ -4,7 +4,7 @@ use crate::{Resource, defaults, strategy};
 use apimachinery::decode::{self, Unchanged};
 use apimachinery::fieldset::FieldSet;
 use apimachinery::managed_fields::{Compact, FieldManager, Kind, OnlyVersion, Part, Versions, Writer};
-use apimachinery::{ApiError, GroupVersionKind, Reason, meta};
+use apimachinery::{ApiError, GroupVersionKind, meta};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -140,23 +140,11 @@ pub fn apply(
 
 /// What is applied must say that it is of the kind and version that it is applied to.
 fn check_type(resource: &Resource, applied: &Value) -> Result<(), ApiError> {
-    let expected = resource.gvk.api_version();
-    let (version, kind) = (meta::api_version(applied), meta::kind(applied));
-    if version != expected {
-        return Err(ApiError::bad_request(format!(
-            "Incorrect version specified in apply patch. Specified patch version: {version}, expected: {expected}"
-        )));
+    let given = meta::gvk(applied);
+    if given == resource.gvk {
+        return Ok(());
     }
-    if kind != resource.gvk.kind {
-        let message = format!(
-            "failed to create typed patch object ({}/{}; {ty}): no corresponding type for {ty}",
-            meta::namespace(applied),
-            meta::name(applied),
-            ty = meta::gvk(applied),
-        );
-        return Err(ApiError::new(500, Reason::Unknown, message, None));
-    }
-    Ok(())
+    Err(ApiError::bad_request(format!("invalid object type: {given}")))
 }
 
 fn manager<'a>(

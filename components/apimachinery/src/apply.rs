@@ -29,6 +29,11 @@ pub(crate) enum Shape<'a> {
 
 const ATOMIC: ListKind = ListKind::Atomic;
 
+/// Whether nothing is declared about the type.
+pub(crate) fn is_deduced(ty: Option<&Type>) -> bool {
+    matches!(ty, None | Some(Type::Deduced))
+}
+
 /// The shape of a value of this type; `field` may say that a struct is atomic there.
 pub(crate) fn shape<'a>(
     set: &'a SchemaSet,
@@ -49,7 +54,7 @@ pub(crate) fn shape<'a>(
         Some(Type::Map(inner, false)) => Shape::Map(Some(inner)),
         Some(Type::List(inner, kind)) => Shape::List(Some(inner), kind),
         // What has no type is deduced from the value: maps are looked into, lists are not.
-        None => match value {
+        None | Some(Type::Deduced) => match value {
             Some(Value::Object(_)) => Shape::Map(None),
             Some(Value::Array(_)) => Shape::List(None, &ATOMIC),
             _ => Shape::Leaf,

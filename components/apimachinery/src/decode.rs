@@ -99,7 +99,7 @@ pub fn short_type(set: &SchemaSet, ty: &Type) -> String {
         Type::Duration => "v1.Duration".into(),
         Type::Quantity => "resource.Quantity".into(),
         Type::IntOrString => "intstr.IntOrString".into(),
-        Type::Any => "runtime.RawExtension".into(),
+        Type::Any | Type::Deduced => "runtime.RawExtension".into(),
         Type::Struct(id) => {
             let schema = set.get(*id);
             format!("{}.{}", schema.package, schema.short)
@@ -162,7 +162,7 @@ impl<'a> Decoder<'a> {
             },
             Type::List(inner, _) => self.list(ty, inner, name, value),
             Type::Map(inner, _) => self.map(ty, inner, name, value),
-            Type::Any => Ok(()),
+            Type::Any | Type::Deduced => Ok(()),
             _ => self.scalar(ty, name, value),
         }
     }

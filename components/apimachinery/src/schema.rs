@@ -41,6 +41,8 @@ pub enum Type {
     List(Box<Type>, ListKind),
     /// Values by text; `true` when server-side apply takes it as a whole.
     Map(Box<Type>, bool),
+    /// Any JSON, which server-side apply deduces the type of: maps are looked into, lists are not.
+    Deduced,
 }
 
 /// How strategic merge patch treats a field.

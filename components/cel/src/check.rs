@@ -212,7 +212,7 @@ impl Checker<'_> {
                 Some(Type::Dyn)
             }
             Type::Map(_, value) => Some((**value).clone()),
-            Type::Object(object) => object.fields.get(field).map(|field| field.decl.ty()),
+            Type::Object(object) => object.field(field).map(|field| field.decl.ty()),
             _ => {
                 if self.issues.is_empty() || operand_is_sound(&operand) {
                     self.issue(at, format!("type '{inner}' does not support field selection"));

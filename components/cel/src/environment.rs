@@ -62,6 +62,11 @@ impl Environment {
         Arc::clone(&self.variables[index].1)
     }
 
+    /// Whether there is a function of this name, if there is one anywhere. Mutations alone have those for JSON patches.
+    pub(crate) fn has_function(&self, name: &str) -> bool {
+        self.patch_types || !name.starts_with("jsonpatch.")
+    }
+
     pub(crate) fn constructs(&self, name: &str) -> bool {
         self.patch_types && (name == "Object" || name.starts_with("Object.") || name == JSON_PATCH)
     }

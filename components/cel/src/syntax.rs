@@ -5,6 +5,7 @@ mod parser;
 mod source;
 
 pub(crate) use macros::ACCUMULATOR;
+pub(crate) use parser::RESERVED;
 pub use parser::parse;
 pub use source::{Issue, Source};
 

@@ -1,4 +1,5 @@
 //! Types of expressions, and declared data: types with bounds on their sizes.
+use crate::syntax::RESERVED;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -105,6 +106,8 @@ pub struct ObjectField {
     pub decl: Arc<Decl>,
     /// Whether an absent field reads as its type's zero value, as fields of upstream's typed objects do.
     pub zero_when_absent: bool,
+    /// Whether a field that is null counts as absent, as those of custom resources do.
+    pub null_is_absent: bool,
 }
 
 /// How a declared list compares with others.
@@ -193,6 +196,12 @@ pub(crate) fn any() -> &'static Decl {
 }
 
 impl Object {
+    /// The field that an expression selects by this name. Reserved words can be written as they are, too.
+    pub(crate) fn field(&self, name: &str) -> Option<&ObjectField> {
+        let reserved = || RESERVED.contains(&name).then(|| format!("__{name}__"));
+        self.fields.get(name).or_else(|| self.fields.get(&reserved()?))
+    }
+
     /// An object type of fields given as (name, declaration), which read as zero when absent.
     pub fn of(name: &str, fields: &[(&str, Decl)]) -> Arc<Self> {
         let fields = fields
@@ -202,6 +211,7 @@ impl Object {
                     json_name: (*name).to_owned(),
                     decl: Arc::new(decl.clone()),
                     zero_when_absent: true,
+                    null_is_absent: false,
                 };
                 ((*name).to_owned(), field)
             })

@@ -10,6 +10,7 @@ fn environment() -> Environment {
             json_name: name.to_owned(),
             decl: Arc::new(decl),
             zero_when_absent: false,
+            null_is_absent: false,
         };
         (name.to_owned(), field)
     };
@@ -750,4 +751,15 @@ fn deep_nesting_is_refused() {
     assert_eq!(evaluate(&("(".repeat(90) + "1" + &")".repeat(90))), "1");
     let balanced = "true".to_owned() + &" && true".repeat(5_000);
     assert_eq!(evaluate(&balanced), "true");
+}
+
+#[test]
+fn mutations_alone_have_functions_for_patches() {
+    let text = "jsonpatch.escapeKey('a/b')";
+    let mutations = Environment::new().with_patch_types();
+    assert!(Program::compile(text, &mutations).is_ok());
+    let told = Program::compile(text, &Environment::new())
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("undeclared reference to 'jsonpatch'"), "{told}");
 }

@@ -105,6 +105,7 @@ pub async fn mutate(
     object: &mut Compact,
     old: Option<&Compact>,
 ) -> Result<bool, ApiError> {
+    forbid_while_terminating(attributes)?;
     let changed = admit(server, attributes, Some(object), old).await?;
     // Not a plugin: nobody can turn it off.
     rbac::admit(server, attributes, object, plain(old))?;
@@ -125,6 +126,20 @@ pub async fn pass(
 ) -> Result<(), ApiError> {
     mutate(server, attributes, object, None).await?;
     validate(server, attributes, Some(object), None).await
+}
+
+/// Nothing is created of what is being deleted with its definition, whichever verb would do it. Not a plugin either: with
+/// nothing new, the definition's own deletion comes to an end.
+fn forbid_while_terminating(attributes: &Attributes<'_>) -> Result<(), ApiError> {
+    let definition = attributes.row.custom.as_deref();
+    if attributes.operation != Operation::Create
+        || !definition.is_some_and(|definition| definition.terminating)
+    {
+        return Ok(());
+    }
+    let why = "create not allowed while custom resource definition is terminating";
+    let resource = attributes.row.group_resource();
+    Err(ApiError::forbidden(&resource, &attributes.name, why))
 }
 
 async fn admit(

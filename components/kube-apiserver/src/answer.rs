@@ -85,11 +85,12 @@ pub fn failure(error: &ApiError, accepted: &Accepted) -> Response {
     response
 }
 
-/// Adds Warning headers in the form of RFC 7234.
+/// Adds Warning headers in the form of RFC 7234. As with upstream, one with control characters is none.
 pub fn add_warnings(response: &mut Response, warnings: &[impl AsRef<str>]) {
-    for warning in warnings.iter().map(AsRef::as_ref) {
+    let texts = warnings.iter().map(AsRef::as_ref);
+    for warning in texts.filter(|text: &&str| !text.chars().any(char::is_control)) {
         let mut quoted = String::with_capacity(warning.len());
-        for c in warning.chars().filter(|c| !c.is_control()) {
+        for c in warning.chars() {
             if matches!(c, '"' | '\\') {
                 quoted.push('\\');
             }

@@ -31,6 +31,7 @@ pub fn object(name: &str, fields: &[(&str, Decl)]) -> Decl {
             json_name: (*name).to_owned(),
             decl: Arc::new(decl.clone()),
             zero_when_absent: false,
+            null_is_absent: false,
         };
         ((*name).to_owned(), field)
     };

@@ -174,9 +174,6 @@ pub fn decode(
     if media_type == media::PROTOBUF && !own_custom {
         return decode_protobuf(row, kind, bytes);
     }
-    if own_custom && !matches!(media_type, media::JSON | media::YAML) {
-        return Err(ApiError::unsupported_media_type(&[media::JSON, media::YAML]));
-    }
     if !matches!(media_type, media::JSON | media::YAML) {
         return Err(ApiError::unsupported_media_type(&[
             media::JSON,

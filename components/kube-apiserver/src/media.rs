@@ -178,13 +178,39 @@ impl Answer {
     }
 }
 
-/// Chooses the form of an answer with objects of a kind. Custom resources have no protobuf message.
+/// What is there as protobuf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Messages {
+    All,
+    /// Custom resources have no message of their own; their metadata has.
+    Metadata,
+}
+
+impl Messages {
+    fn of(row: &Resource) -> Self {
+        match row.custom {
+            Some(_) => Self::Metadata,
+            None => Self::All,
+        }
+    }
+
+    /// Whether there is a message for this shape. A Table has none either.
+    fn have(self, shape: &Shape) -> bool {
+        match shape {
+            Shape::Table(_) => false,
+            Shape::PartialObject(_) | Shape::PartialList(_) => true,
+            Shape::Object | Shape::Discovery { .. } => self == Self::All,
+        }
+    }
+}
+
+/// Chooses the form of an answer with objects of a kind.
 pub fn negotiate(request: &ApiRequest, row: &Resource, answer: Answer) -> Result<Accepted, ApiError> {
     let pretty = match answer {
         Answer::Watch => Some("false"),
         _ => request.query.get("pretty"),
     };
-    let accepted = choose_form(&request.headers, pretty, answer, row.custom.is_none())?;
+    let accepted = choose_form(&request.headers, pretty, answer, Messages::of(row))?;
     check_table_options(request, &accepted)?;
     Ok(accepted)
 }
@@ -195,7 +221,7 @@ pub fn negotiate_scale(request: &ApiRequest) -> Result<Accepted, ApiError> {
         &request.headers,
         request.query.get("pretty"),
         Answer::Object,
-        true,
+        Messages::All,
     )?;
     check_table_options(request, &accepted)?;
     Ok(accepted)
@@ -215,12 +241,22 @@ fn check_table_options(request: &ApiRequest, accepted: &Accepted) -> Result<(), 
 
 /// Chooses the form of an answer of a built-in kind, whatever the request is about.
 pub fn negotiate_plain(request: &ApiRequest) -> Result<Accepted, ApiError> {
-    choose_form(&request.headers, request.query.get("pretty"), Answer::Plain, true)
+    choose_form(
+        &request.headers,
+        request.query.get("pretty"),
+        Answer::Plain,
+        Messages::All,
+    )
 }
 
 /// Chooses the form of a document of discovery.
 pub fn negotiate_discovery(request: &ApiRequest, answer: Answer) -> Result<Accepted, ApiError> {
-    choose_form(&request.headers, request.query.get("pretty"), answer, true)
+    choose_form(
+        &request.headers,
+        request.query.get("pretty"),
+        answer,
+        Messages::All,
+    )
 }
 
 /// What a failure is to be answered with, kept aside since a request is taken apart before it fails.
@@ -248,7 +284,7 @@ impl FailureForm {
             .filter_map(|(name, value)| Some((name, value.clone()?)))
             .collect();
         let query = Query::parse(self.uri.query());
-        choose_form(&headers, query.get("pretty"), Answer::Plain, true).unwrap_or_default()
+        choose_form(&headers, query.get("pretty"), Answer::Plain, Messages::All).unwrap_or_default()
     }
 }
 
@@ -256,7 +292,7 @@ fn choose_form(
     headers: &HeaderMap,
     pretty: Option<&str>,
     answer: Answer,
-    protobuf: bool,
+    messages: Messages,
 ) -> Result<Accepted, ApiError> {
     let pretty = match pretty {
         Some(value) => crate::request_info::says_true(value),
@@ -273,11 +309,8 @@ fn choose_form(
         let Some(encoding) = range.encoding() else {
             continue;
         };
-        let possible = |shape: &Shape| {
-            // A Table has no message either.
-            answer.allows(shape)
-                && (encoding != Encoding::Protobuf || protobuf && !matches!(shape, Shape::Table(_)))
-        };
+        let possible =
+            |shape: &Shape| answer.allows(shape) && (encoding != Encoding::Protobuf || messages.have(shape));
         if let Some(shape) = range.shape().filter(possible) {
             return Ok(Accepted {
                 encoding,
@@ -286,10 +319,7 @@ fn choose_form(
             });
         }
     }
-    if protobuf {
-        return Err(ApiError::not_acceptable(&[JSON, YAML, PROTOBUF]));
-    }
-    Err(ApiError::not_acceptable(&[JSON, YAML]))
+    Err(ApiError::not_acceptable(&[JSON, YAML, PROTOBUF]))
 }
 
 /// The best of some plain media types, for documents; the first is the default.
@@ -357,12 +387,16 @@ mod tests {
             ),
             ("application/vnd.kubernetes.protobuf", None),
             (
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
+                Some((Encoding::Protobuf, Shape::PartialList("v1".into()))),
+            ),
+            (
                 "application/json;q=0.5,application/yaml",
                 Some((Encoding::Yaml, Shape::Object)),
             ),
             ("text/html", None),
         ] {
-            let found = choose_form(&accept(text), None, Answer::List, false)
+            let found = choose_form(&accept(text), None, Answer::List, Messages::Metadata)
                 .ok()
                 .map(|accepted| (accepted.encoding, accepted.shape));
             assert_eq!(found, expected, "{text}");
@@ -372,7 +406,7 @@ mod tests {
     #[test]
     fn protobuf_is_for_kinds_that_have_a_message() {
         let first = |text: &str, answer| {
-            choose_form(&accept(text), None, answer, true)
+            choose_form(&accept(text), None, answer, Messages::All)
                 .ok()
                 .map(|accepted| (accepted.encoding, accepted.shape))
         };
@@ -393,7 +427,7 @@ mod tests {
     #[test]
     fn the_first_form_of_discovery_that_can_be_had_is_chosen() {
         let form = |text: &str| {
-            let accepted = choose_form(&accept(text), None, Answer::Discovery, true).unwrap();
+            let accepted = choose_form(&accept(text), None, Answer::Discovery, Messages::All).unwrap();
             (accepted.encoding, accepted.shape)
         };
         let aggregated = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -428,7 +462,7 @@ mod tests {
             assert_eq!(form(&text), expected, "{text}");
         }
         let text = format!("application/json{aggregated}");
-        assert!(choose_form(&accept(&text), None, Answer::Plain, true).is_err());
-        assert!(choose_form(&accept(&text), None, Answer::Watch, true).is_err());
+        assert!(choose_form(&accept(&text), None, Answer::Plain, Messages::All).is_err());
+        assert!(choose_form(&accept(&text), None, Answer::Watch, Messages::All).is_err());
     }
 }

@@ -215,7 +215,7 @@ fn whole_table(
     if let Some(rows) = table["rows"].as_array_mut() {
         for (row, object) in rows.iter_mut().zip(objects) {
             match include {
-                Include::None => {}
+                Include::None => row["object"] = Value::Null,
                 Include::Metadata => row["object"] = partial(object, version),
                 Include::Object => row["object"] = object.clone(),
             }

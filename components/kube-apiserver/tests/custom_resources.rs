@@ -5,6 +5,8 @@ use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
 use kube::Client;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use testkit::api_server::ApiServer;
 use testkit::etcd::Etcd;
@@ -400,9 +402,17 @@ async fn a_webhook_converts_between_versions() {
     let etcd = Etcd::start().await.unwrap();
     let server = server(&etcd).await;
     let client = server.admin().await.unwrap();
-    let hook = WebhookServer::start(server.pki(), &[], |seen| Answer::ok(convert(&seen.body)))
-        .await
-        .unwrap();
+    let spoiled = Arc::new(AtomicBool::new(false));
+    let spoils = Arc::clone(&spoiled);
+    let hook = WebhookServer::start(server.pki(), &[], move |seen| {
+        let mut answer = convert(&seen.body);
+        if spoils.load(Ordering::Relaxed) {
+            answer["response"]["result"] = json!({"status": "Failed", "message": "spoiled"});
+        }
+        Answer::ok(answer)
+    })
+    .await
+    .unwrap();
     let bundle = std::fs::read(server.pki().file("ca.crt")).unwrap();
     let text = json!({"type": "string"});
     let version = |name: &str, storage: bool, properties: Value, selectable: Value| {
@@ -481,6 +491,24 @@ async fn a_webhook_converts_between_versions() {
         (&json!("ADDED"), &json!("1")),
         "{frame}"
     );
+    // A single object is always as the webhook converts it now, and so is one that would be made.
+    let (before, (code, _)) = (hook.seen().len(), get(&client, &format!("{two}/a")).await);
+    assert_eq!((code, hook.seen().len()), (200, before + 1));
+    let asked = hook.seen().last().unwrap().body["request"]["objects"][0].clone();
+    assert_eq!(asked["metadata"]["resourceVersion"], Value::Null, "{asked}");
+    let would_be = || place("v2", "c", json!({"host": "z", "port": "3"}));
+    let dry_run = format!("{two}?dryRun=All");
+    let (code, made) = call(&client, "POST", &dry_run, would_be()).await;
+    assert_eq!((code, &made["spec"]["port"]), (200, &json!("3")), "{made}");
+    spoiled.store(true, Ordering::Relaxed);
+    let (code, refused) = get(&client, &format!("{two}/a")).await;
+    let why = "conversion webhook for example.com/v1, Kind=Place failed: spoiled";
+    assert_eq!((code, &refused["message"]), (500, &json!(why)));
+    let (code, refused) = call(&client, "POST", &dry_run, would_be()).await;
+    let why = "conversion webhook for example.com/v2, Kind=Place failed: spoiled";
+    assert_eq!((code, &refused["message"]), (500, &json!(why)));
+    // Lists and watches are of what was converted as it came.
+    assert_eq!(get(&client, two).await.0, 200);
 }
 
 #[tokio::test]

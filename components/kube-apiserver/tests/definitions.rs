@@ -43,6 +43,11 @@ impl Bench {
             .await
     }
 
+    async fn apply(&self, path: &str, body: Value) -> Answered {
+        self.send("PATCH", path, "application/apply-patch+yaml", &body)
+            .await
+    }
+
     /// Asks until the answer is as it should be; says what was last seen.
     async fn until(&self, path: &str, what: &str, fits: impl Fn(u16, &Value) -> bool) -> Value {
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -147,12 +152,22 @@ async fn a_definition_that_is_held_is_as_it_was_once_its_objects_are_gone() {
         .until(version, "shown with less", |_, body| verbs(body) == fewer)
         .await;
     let (code, body, _) = bench.call("POST", WIDGETS, widget("b", json!({}))).await;
+    let refused = |name: &str| {
+        let why = "create not allowed while custom resource definition is terminating";
+        json!([
+            403,
+            "Forbidden",
+            format!("widgets.example.com {name:?} is forbidden: {why}")
+        ])
+    };
+    assert_eq!(json!([code, body["reason"], body["message"]]), refused("b"));
+    // Neither does apply make one.
+    let applied = bench
+        .apply(&format!("{WIDGETS}/c?fieldManager=m"), widget("c", json!({})))
+        .await;
     assert_eq!(
-        (code, body["message"].as_str().unwrap()),
-        (
-            405,
-            "create not allowed while custom resource definition is terminating"
-        )
+        json!([applied.0, applied.1["reason"], applied.1["message"]]),
+        refused("c")
     );
     assert_eq!(bench.merge(&item, json!({"spec": {"x": 1}})).await.0, 200);
 
@@ -302,7 +317,7 @@ async fn objects_say_what_they_are_and_where() {
     assert_eq!(
         warnings,
         [
-            r#"299 - "metadata.finalizers: \"foo\": prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers""#
+            r#"299 - "metadata.finalizers: \"foo\": prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers""#
         ]
     );
     let item = format!("{WIDGETS}/a");

@@ -2,6 +2,7 @@
 
 mod backend;
 mod cache;
+mod cbor;
 pub mod compaction;
 mod encryption;
 mod error;

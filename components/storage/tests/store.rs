@@ -878,3 +878,20 @@ async fn encrypted_resources_are_rewritten_when_stale() {
         .unwrap_err();
     assert!(matches!(error, StorageError::Corrupt { .. }));
 }
+
+/// With upstream's CBORServingAndStorage gate, custom objects are stored so.
+#[tokio::test]
+async fn objects_stored_as_cbor_are_read_and_written_as_json() {
+    let Fixture { backend, pods, .. } = fixture();
+    // {"kind": "A", "spec": {"nodeName": "n1"}, "metadata": {"name": "a"}}
+    let stored = b"\xd9\xd9\xf7\xa3\x44kind\x41A\x44spec\xa1\x48nodeName\x42n1\x48metadata\xa1\x44name\x41a";
+    let (key, stored) = ("/registry/pods/ns/a", stored[..].into());
+    backend.create(key, stored, None).await.unwrap();
+    let read = pods.get("ns", "a", RequestedRevision::Unset).await.unwrap();
+    assert_eq!((read.name(), read.field("spec.nodeName")), ("a", Some("n1")));
+    assert!(read.is_stale() && read.json_bytes().starts_with(b"{\"kind\":\"A\""));
+    assert_eq!(names(&pods.list(ListRequest::default()).await.unwrap()), ["a"]);
+    write(&pods, "a", "n2").await;
+    let mut kvs = backend.range(RangeRequest::prefix(key)).await.unwrap().kvs;
+    assert!(kvs.remove(0).value.starts_with(b"{"));
+}

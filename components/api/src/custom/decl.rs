@@ -88,7 +88,8 @@ fn object(schema: &Schema, root: bool, type_name: &str) -> Option<Declared> {
         ..Object::default()
     };
     let mut least = 2;
-    if root || schema.embedded {
+    let resource = (root || schema.embedded) && !tells_type_and_metadata(schema);
+    if resource {
         for name in ["kind", "apiVersion"] {
             insert(
                 &mut object,
@@ -110,7 +111,7 @@ fn object(schema: &Schema, root: bool, type_name: &str) -> Option<Declared> {
         );
     }
     for (name, below) in &schema.properties {
-        if (root || schema.embedded) && matches!(name.as_str(), "kind" | "apiVersion" | "metadata") {
+        if resource && matches!(name.as_str(), "kind" | "apiVersion" | "metadata") {
             continue;
         }
         let Some(field) = of(below, false, &format!("{type_name}.{name}")) else {
@@ -124,6 +125,24 @@ fn object(schema: &Schema, root: bool, type_name: &str) -> Option<Declared> {
     declared(Shape::Object(Arc::new(object)), OBJECT_SIZE, least)
 }
 
+/// Whether the schema itself says of a resource all that rules can rely on everywhere. Then they can name what it says beyond
+/// that.
+fn tells_type_and_metadata(schema: &Schema) -> bool {
+    let is_text = |schema: &Schema, name: &str| {
+        schema
+            .properties
+            .get(name)
+            .is_some_and(|below| below.kind == Some(Kind::String))
+    };
+    ["kind", "apiVersion"].iter().all(|name| is_text(schema, name))
+        && schema.properties.get("metadata").is_some_and(|metadata| {
+            metadata.kind == Some(Kind::Object)
+                && ["name", "generateName"]
+                    .iter()
+                    .all(|name| is_text(metadata, name))
+        })
+}
+
 fn insert(object: &mut Object, name: &str, decl: Arc<Decl>) {
     if let Some(escaped) = escape(name) {
         object.fields.insert(
@@ -132,6 +151,7 @@ fn insert(object: &mut Object, name: &str, decl: Arc<Decl>) {
                 json_name: name.to_owned(),
                 decl,
                 zero_when_absent: false,
+                null_is_absent: true,
             },
         );
     }

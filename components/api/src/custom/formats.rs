@@ -4,7 +4,7 @@ mod email;
 use apimachinery::go_url::Url;
 use std::net::IpAddr;
 
-/// Formats that may be named in a schema.
+/// Formats of texts that mean something; dashes in their names don't count.
 pub const KNOWN: &[&str] = &[
     "bsonobjectid",
     "uri",
@@ -31,17 +31,19 @@ pub const KNOWN: &[&str] = &[
     "duration",
     "datetime",
     "date-time",
-    "int32",
-    "int64",
-    "float",
-    "double",
     "k8s-short-name",
     "k8s-long-name",
 ];
 
-/// Whether the format is one that has a meaning here.
-pub(crate) fn is_known(format: &str) -> bool {
-    KNOWN.contains(&format)
+/// Whether the format is one that has a meaning for values of this type.
+pub(crate) fn is_known(ty: &str, format: &str) -> bool {
+    let plain = |name: &str| name.replace('-', "");
+    match ty {
+        "" | "string" => KNOWN.iter().any(|known| plain(known) == plain(format)),
+        "integer" => matches!(format, "int32" | "int64"),
+        "number" => matches!(format, "float" | "double"),
+        _ => false,
+    }
 }
 
 /// Whether a text is of a format; texts of unknown formats are.

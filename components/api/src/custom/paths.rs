@@ -149,16 +149,24 @@ fn token<'t>(rest: &mut &'t str) -> Option<&'t str> {
     Some(token)
 }
 
-/// A text between quotes, in which a backslash stands before quotes and backslashes.
+/// A text between quotes, in which a backslash stands before quotes, backslashes and letters for what can't be written.
 fn unescaped(text: &str) -> Result<String, String> {
     let mut out = String::new();
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match c {
-            '\\' => match chars.next() {
-                Some(c @ ('\\' | '\'')) => out.push(c),
-                _ => return Err("invalid string literal: illegal escape".to_owned()),
-            },
+            '\\' => out.push(match chars.next() {
+                Some(c @ ('\\' | '\'')) => c,
+                Some('a') => '\u{7}',
+                Some('b') => '\u{8}',
+                Some('f') => '\u{c}',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some('v') => '\u{b}',
+                Some(other) => return Err(format!("invalid string literal: invalid escape char \\{other}")),
+                None => '\\',
+            }),
             c => out.push(c),
         }
     }
@@ -174,13 +182,14 @@ mod tests {
     fn paths_of_rules_lead_to_fields_of_the_schema() {
         let text = json!({"type": "string"});
         let schema = Schema::parse(&json!({"type": "object", "properties": {
-            "a": text, "a.b": text, "it's": text,
+            "a": text, "a.b": text, "it's": text, "b\u{7}l": text,
             "m": {"type": "object", "additionalProperties": {"type": "object", "properties": {"x": text}}},
         }}));
         for (path, wanted) in [
             (".a", Ok("a")),
             ("['a.b']", Ok("a.b")),
             ("['it\\'s']", Ok("it's")),
+            ("['b\\al']", Ok("b\u{7}l")),
             (".m.key.x", Ok("m[key].x")),
             (".m['k.y'].x", Ok("m[k.y].x")),
             ("", Ok("")),
@@ -191,7 +200,7 @@ mod tests {
             ("['a'", Err("unexpected end of JSON path")),
             ("['a'.", Err("expected ] but got .")),
             ("['a", Err("expected single quoted string but got 'a")),
-            ("['\\x']", Err("invalid string literal: illegal escape")),
+            ("['\\x']", Err("invalid string literal: invalid escape char \\x")),
             ("a", Err("expected [ or . but got: a")),
             ("€.a", Err("expected [ or . but got: €")),
         ] {

@@ -4,6 +4,7 @@ use apimachinery::GroupVersion;
 use serde_json::json;
 use std::sync::Arc;
 
+mod applied;
 mod rules;
 
 /// The row of a definition of one version with such a schema and a status endpoint, otherwise changed as wanted.

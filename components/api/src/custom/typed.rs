@@ -11,7 +11,7 @@ pub(super) fn set(name: &str, schema: &Custom) -> (SchemaSet, SchemaId) {
         copied: HashMap::new(),
     };
     let metadata = built_in().id(OBJECT_META).map(|id| builder.copy(id));
-    let root = builder.structure(name, schema, metadata.map(Type::Struct).as_ref());
+    let root = builder.structure(name, schema, false, metadata.map(Type::Struct).as_ref());
     (SchemaSet::new(builder.out), root)
 }
 
@@ -57,12 +57,20 @@ impl Builder {
         }
     }
 
-    fn structure(&mut self, name: &str, schema: &Custom, metadata: Option<&Type>) -> SchemaId {
+    /// What is kept though it isn't named is kept everywhere below, too: `preserve` says that it is above.
+    fn structure(
+        &mut self,
+        name: &str,
+        schema: &Custom,
+        preserve: bool,
+        metadata: Option<&Type>,
+    ) -> SchemaId {
+        let preserve = preserve || schema.preserve_unknown;
         let mut fields: Vec<Field> = schema
             .properties
             .iter()
             .map(|(key, below)| {
-                let ty = self.ty(&format!("{name}.{key}"), below);
+                let ty = self.ty(&format!("{name}.{key}"), below, preserve);
                 // The keys of list items count with their defaults.
                 Field {
                     default: below.default.clone(),
@@ -80,31 +88,35 @@ impl Builder {
             }
         }
         fields.sort_by(|a, b| a.name.cmp(&b.name));
+        // Objects of which nothing is said have any fields.
+        let open = fields.is_empty() || matches!(schema.additional, Additional::Anything);
         self.add(Schema {
             name: name.to_owned(),
             short: name.rsplit('.').next().unwrap_or(name).to_owned(),
             package: String::new(),
             fields,
             atomic: schema.map_atomic,
-            preserve_unknown: schema.preserve_unknown || matches!(schema.additional, Additional::Anything),
+            preserve_unknown: preserve || open,
             unions: Vec::new(),
             prefixes: Default::default(),
         })
     }
 
-    fn ty(&mut self, name: &str, schema: &Custom) -> Type {
+    fn ty(&mut self, name: &str, schema: &Custom, preserve: bool) -> Type {
+        let preserve = preserve || schema.preserve_unknown;
+        // The schema's validation says which values fit.
         if schema.int_or_string {
-            return Type::IntOrString;
+            return Type::Deduced;
         }
         match schema.kind {
-            None => Type::Any,
+            None if schema.properties.is_empty() => Type::Deduced,
             Some(Kind::String) => Type::String,
             Some(Kind::Integer) => Type::Int64,
             Some(Kind::Number) => Type::Double,
             Some(Kind::Boolean) => Type::Bool,
             Some(Kind::Array) => {
                 let below = match &schema.items {
-                    Some(items) => self.ty(&format!("{name}.items"), items),
+                    Some(items) => self.ty(&format!("{name}.items"), items, preserve),
                     None => Type::Any,
                 };
                 let kind = match &schema.list_type {
@@ -114,12 +126,12 @@ impl Builder {
                 };
                 Type::List(Box::new(below), kind)
             }
-            Some(Kind::Object) => match &schema.additional {
+            None | Some(Kind::Object) => match &schema.additional {
                 Additional::Schema(below) if schema.properties.is_empty() => {
-                    let below = self.ty(&format!("{name}.additionalProperties"), below);
+                    let below = self.ty(&format!("{name}.additionalProperties"), below, preserve);
                     Type::Map(Box::new(below), schema.map_atomic)
                 }
-                _ => Type::Struct(self.structure(name, schema, None)),
+                _ => Type::Struct(self.structure(name, schema, preserve, None)),
             },
         }
     }

@@ -2,7 +2,7 @@
 use super::schema::{Additional, ListType, Schema};
 use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::{Map, Value};
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// Repeated elements. An object that had some before may have others.
 pub(super) fn check(schema: &Schema, old: Option<&Value>, new: &Value) -> ErrorList {
@@ -47,7 +47,13 @@ fn walk(schema: &Schema, old: Option<&Value>, new: &Value, path: &Path, errors: 
 }
 
 fn repeated(schema: &Schema, items: &[Value], path: &Path, errors: &mut ErrorList) {
-    let mut seen = HashSet::new();
+    if let ListType::Map(_) = schema.list_type
+        && let Some(index) = items.iter().position(|item| !item.is_null() && !item.is_object())
+    {
+        let why = "must be an object for an array of list-type map";
+        return errors.push(Error::invalid(&path.index(index), &items[index], why));
+    }
+    let mut seen: HashMap<String, usize> = HashMap::new();
     for (index, item) in items.iter().enumerate() {
         let identity = match &schema.list_type {
             ListType::Atomic => return,
@@ -59,7 +65,10 @@ fn repeated(schema: &Schema, items: &[Value], path: &Path, errors: &mut ErrorLis
                 Value::Object(present.collect::<Map<_, _>>())
             }
         };
-        if !seen.insert(identity.to_string()) {
+        let times = seen.entry(identity.to_string()).or_default();
+        *times += 1;
+        // What is there again and again is told once.
+        if *times == 2 {
             errors.push(Error::duplicate(&path.index(index), identity));
         }
     }
@@ -83,6 +92,13 @@ mod tests {
         assert_eq!(told(None, &good), [""; 0]);
         assert_eq!(told(None, &twice), ["s[1]: Duplicate value: 1"]);
         assert_eq!(told(Some(&good), &twice), ["s[1]: Duplicate value: 1"]);
+        let thrice = json!({"s": [1, 1, 1]});
+        assert_eq!(told(None, &thrice), ["s[1]: Duplicate value: 1"]);
+        let odd = json!({"m": [null, 1, "a", null]});
+        assert_eq!(
+            told(None, &odd),
+            ["m[1]: Invalid value: 1: must be an object for an array of list-type map"]
+        );
         let keys = json!({"s": [1, 1], "m": [{"k": 1, "a": 1}, {"k": 1}]});
         assert_eq!(told(Some(&twice), &keys), [""; 0]);
         assert_eq!(

@@ -153,6 +153,14 @@ fn custom_resource_definition(object: &mut Object) {
             zero(names, "listKind", format!("{kind}List"));
         }
     }
+    // Objects may be stored at least in the version that is the storage version now.
+    let storage: Vec<Value> = items_mut(spec, "versions")
+        .filter(|version| version.get("storage") == Some(&Value::Bool(true)))
+        .filter_map(|version| version.get("name").cloned())
+        .collect();
+    if !storage.is_empty() {
+        zero(make(object, "status"), "storedVersions", storage);
+    }
 }
 
 #[cfg(test)]

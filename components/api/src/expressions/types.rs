@@ -34,7 +34,7 @@ fn of_type(set: &SchemaSet, ty: &Schema, open: &mut Vec<SchemaId>) -> Decl {
         Schema::Double => Shape::Double,
         Schema::Bytes => Shape::Bytes,
         Schema::Time | Schema::MicroTime => Shape::Timestamp,
-        Schema::Quantity | Schema::IntOrString | Schema::Any => Shape::Dyn,
+        Schema::Quantity | Schema::IntOrString | Schema::Any | Schema::Deduced => Shape::Dyn,
         Schema::List(item, kind) => {
             let kind = match kind {
                 Kind::Set => ListKind::Set,
@@ -56,6 +56,7 @@ fn of_type(set: &SchemaSet, ty: &Schema, open: &mut Vec<SchemaId>) -> Decl {
                     json_name: field.name.clone(),
                     decl: Arc::new(of_type(set, &field.ty, open)),
                     zero_when_absent: false,
+                    null_is_absent: false,
                 };
                 Some((escaped_name(&field.name)?, known))
             });

@@ -248,7 +248,7 @@ fn of_all(first: &Value, shape: Shape, any_status: bool, options: &Options<'_>, 
         errors.extend(version::columns(first, path));
     }
     if shape.selectable {
-        const WHY: &str = "may only be set when `validations.schema` is included";
+        const WHY: &str = "may only be set when validations.schema is included";
         let given = if shape.schema {
             &first["schema"]
         } else {

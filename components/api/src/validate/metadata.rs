@@ -292,11 +292,17 @@ fn owners(object: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let mut controller: Option<String> = None;
     for owner in meta::owner_references(object) {
-        let version = text(owner, &["apiVersion"]);
+        let given = text(owner, &["apiVersion"]);
+        // What is no version of a group has none.
+        let (group, version) = match given.split_once('/') {
+            None => ("", given),
+            Some((_, rest)) if rest.contains('/') => ("", ""),
+            Some(both) => both,
+        };
         if version.is_empty() {
             errors.push(Error::invalid(
                 &path.child("apiVersion"),
-                version,
+                given,
                 "version must not be empty",
             ));
         }
@@ -305,7 +311,7 @@ fn owners(object: &Value, path: &Path) -> ErrorList {
                 errors.push(Error::invalid(&path.child(field), "", "must not be empty"));
             }
         }
-        if version == "v1" && text(owner, &["kind"]) == "Event" {
+        if (group, version) == ("", "v1") && text(owner, &["kind"]) == "Event" {
             errors.push(Error::invalid(
                 path,
                 owner,

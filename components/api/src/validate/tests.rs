@@ -206,3 +206,31 @@ fn a_name_that_begins_like_an_address_is_none_when_something_is_to_follow() {
     );
     assert!(told.ends_with(&both), "{told}");
 }
+
+#[test]
+fn owners_have_a_version() {
+    let registry = Registry::built_in();
+    let row = registry.resource("", "v1", "configmaps").unwrap();
+    for (version, kind, why) in [
+        ("v1", "Pod", None),
+        ("apps/v1", "Deployment", None),
+        ("/v1", "Pod", None),
+        ("", "Pod", Some("\"\": version must not be empty")),
+        ("a/", "Pod", Some("\"a/\": version must not be empty")),
+        ("a/b/c", "Pod", Some("\"a/b/c\": version must not be empty")),
+        (
+            "/v1",
+            "Event",
+            Some("/v1, Kind=Event is disallowed from being an owner"),
+        ),
+        ("events.k8s.io/v1", "Event", None),
+    ] {
+        let owner = json!({"apiVersion": version, "kind": kind, "name": "o", "uid": "u"});
+        let object = json!({"metadata": {"name": "a", "namespace": "n", "ownerReferences": [owner]}});
+        let told = told(create(row, &object));
+        match why {
+            Some(why) => assert!(told.contains(why), "{version}: {told}"),
+            None => assert_eq!(told, "", "{version}"),
+        }
+    }
+}

@@ -25,9 +25,12 @@ pub(super) fn finalizers(old: Option<&Value>, new: &Value) -> Vec<String> {
             .iter()
             .for_each(|what| warn(what));
         if !finalizer.contains('/') && !STANDARD.contains(&finalizer) {
-            warn(
-                "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers",
-            );
+            let what = if finalizer.contains('.') {
+                "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers"
+            } else {
+                "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+            };
+            warn(what);
         }
     }
     warnings

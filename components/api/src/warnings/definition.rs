@@ -25,7 +25,10 @@ pub(super) fn formats(old: Option<&Value>, new: &Value) -> Vec<String> {
 
 fn walk<'v>(schema: &'v Value, found: &mut Vec<&'v str>) {
     let format = text(schema, &["format"]);
-    if !format.is_empty() && !crate::custom::is_known_format(format) && !found.contains(&format) {
+    if !format.is_empty()
+        && !crate::custom::is_known_format(text(schema, &["type"]), format)
+        && !found.contains(&format)
+    {
         found.push(format);
     }
     for (_, below) in schema["properties"].as_object().into_iter().flatten() {

@@ -465,7 +465,10 @@ fn changes_are_told_what_is_new() {
 #[test]
 fn unknown_formats_are_told_once() {
     let schema = json!({
-        "properties": {"a": {"format": "date-time"}, "b": {"format": "nope"}, "c": {"items": {"format": "nope"}}},
+        "properties": {
+            "a": {"format": "date-time"}, "b": {"format": "nope"}, "c": {"items": {"format": "nope"}},
+            "d": {"type": "integer", "format": "int32"}, "e": {"type": "number", "format": "double"},
+        },
         "anyOf": [{"additionalProperties": {"format": "\"odd\""}}],
     });
     let definition = |schema: Value| json!({"metadata": {"name": "a"}, "spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}});
@@ -490,21 +493,47 @@ fn unknown_formats_are_told_once() {
 }
 
 #[test]
+fn formats_are_those_of_a_type() {
+    let row = row("CustomResourceDefinition");
+    for (ty, format, known) in [
+        ("string", "date-time", true),
+        ("string", "datetime", true),
+        ("string", "int32", false),
+        ("integer", "int64", true),
+        ("integer", "date-time", false),
+        ("integer", "double", false),
+        ("number", "float", true),
+        ("number", "int32", false),
+        ("object", "uri", false),
+        ("", "uri", true),
+    ] {
+        let schema = json!({"type": ty, "format": format});
+        let definition = json!({"metadata": {"name": "a"}, "spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}});
+        assert_eq!(create(&row, &definition).is_empty(), known, "{ty} {format}");
+    }
+}
+
+#[test]
 fn finalizers_of_custom_objects_are_told_of_if_others_may_use_them() {
     let object = |finalizers: &[&str]| json!({"metadata": {"name": "a", "finalizers": finalizers}});
     const PREFER: &str = "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers";
-    let plain = format!("metadata.finalizers: \"foo\": {PREFER}");
+    let dotted = format!("metadata.finalizers: \"foo.io\": {PREFER}");
+    let plain = format!(
+        "metadata.finalizers: \"foo\": {}",
+        PREFER.replace(" including a path (/)", "")
+    );
     for (old, new, told) in [
         (None, &["example.com/foo", "orphan", "kubernetes"][..], vec![]),
         (None, &["foo", "foo"], vec![plain.clone()]),
+        (None, &["foo.io"], vec![dotted]),
         (Some(object(&["foo"])), &["foo", "a/b"], vec![]),
-        (Some(object(&[])), &["foo"], vec![plain]),
+        (Some(object(&[])), &["foo"], vec![plain.clone()]),
         (
             None,
             &["-a"],
             vec![
                 "metadata.finalizers: \"-a\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')".to_owned(),
-                format!("metadata.finalizers: \"-a\": {PREFER}"),
+                plain.replace("foo", "-a"),
             ],
         ),
     ] {

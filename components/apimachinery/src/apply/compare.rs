@@ -1,4 +1,4 @@
-use super::{Shape, items, shape};
+use super::{Shape, is_deduced, items, shape};
 use crate::decode::{Unchanged, is_empty_collection, settle_value};
 use crate::fieldset::{FieldSet, field_element};
 use crate::schema::{Field, ListKind, SchemaSet, Type};
@@ -133,7 +133,8 @@ impl<'a> Comparer<'a> {
 
     /// What is there before and after.
     fn value(&mut self, ty: Option<&'a Type>, field: Option<&Field>, before: &'a Value, after: &'a Value) {
-        if let (None, Value::Object(map)) = (ty, before)
+        if let Value::Object(map) = before
+            && is_deduced(ty)
             && !after.is_object()
         {
             // A map of no declared type has become something else: what was below it is gone.

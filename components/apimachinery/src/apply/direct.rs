@@ -1,6 +1,6 @@
 //! Fields of new objects and of applied configurations as FieldsV1, written in one pass. Most writes need them as text only.
 use super::compare::{differs, is_empty, is_nothing};
-use super::{Shape, items, shape};
+use super::{Shape, is_deduced, items, shape};
 use crate::fieldset::{FieldsV1, LeftOut, Name, write_element, written};
 use crate::schema::{Field, ListKind, SchemaSet, Type};
 use serde_json::{Map, Value};
@@ -111,7 +111,7 @@ struct Created<'a> {
 impl<'a> Created<'a> {
     /// Whether a value that was there before is taken as a whole, or both are empty.
     fn is_leaf(self, ty: Option<&Type>, field: Option<&Field>, before: &Value, after: &Value) -> bool {
-        let of_no_type = ty.is_none() && before.is_object() && !after.is_object();
+        let of_no_type = is_deduced(ty) && before.is_object() && !after.is_object();
         let taken_whole = matches!(
             shape(self.set, ty, field, Some(after)),
             Shape::Leaf | Shape::List(_, ListKind::Atomic)

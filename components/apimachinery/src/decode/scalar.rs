@@ -75,7 +75,7 @@ pub(super) fn fit(ty: &Type, value: &mut Value, precision: Precision) -> Result<
             Err(Wrong::Type(what, name)) => Err(Wrong::Inner(what, name)),
             other => other,
         },
-        Type::Any | Type::Struct(_) | Type::List(..) | Type::Map(..) => Ok(()),
+        Type::Any | Type::Deduced | Type::Struct(_) | Type::List(..) | Type::Map(..) => Ok(()),
     }
 }
 

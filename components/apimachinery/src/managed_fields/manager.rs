@@ -107,8 +107,8 @@ impl FieldManager<'_> {
         if keyless {
             return;
         }
-        // Through a subresource nobody sets managers.
-        let given = given.filter(|_| writer.subresource.is_empty());
+        // Through a subresource nobody sets managers. Upstream doesn't see an empty list in an object without types.
+        let given = given.filter(|given| writer.subresource.is_empty() && (self.typed || !given.is_empty()));
         let mut managers = if given.as_deref().is_some_and(is_reset) {
             Managers::default()
         } else {

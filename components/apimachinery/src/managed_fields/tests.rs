@@ -314,3 +314,23 @@ fn an_empty_list_or_entry_forgets_all_managers() {
         assert_eq!(owned(&changed, "u"), [".spec.replicas"]);
     }
 }
+
+#[test]
+fn an_empty_list_in_an_object_without_types_says_nothing() {
+    let (schemas, reset) = (set(), FieldSet::default());
+    let fields = FieldManager {
+        typed: false,
+        ..manager(&schemas, &reset)
+    };
+    let with = |managers: Value| json!({"metadata": {"name": "x", "managedFields": managers}, "spec": {"replicas": 2}});
+    let mut new = Compact::of(with(Value::Null));
+    fields.update(None, &mut new, &Unchanged::default(), writer("u"));
+    for (given, kept) in [(json!([]), true), (json!([{}]), false)] {
+        let mut changed = Compact::of(with(given));
+        fields.update(Some(&new), &mut changed, &Unchanged::default(), writer("v"));
+        assert_eq!(changed["metadata"].get("managedFields").is_some(), kept);
+        if kept {
+            assert_eq!(owned(&changed, "u"), [".spec.replicas"]);
+        }
+    }
+}

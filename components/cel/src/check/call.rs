@@ -16,7 +16,9 @@ impl Checker<'_> {
                 .qualified_name()
                 .filter(|name| !self.is_variable(name))
                 .map(|name| format!("{name}.{function}"));
-            if let Some(name) = qualified.filter(|name| overloads(name, self.minor).is_some()) {
+            let known =
+                |name: &String| overloads(name, self.minor).is_some() && self.environment.has_function(name);
+            if let Some(name) = qualified.filter(known) {
                 let nodes = args.iter().map(|arg| self.expr(arg)).collect();
                 return self.resolve(at, &name, false, nodes);
             }

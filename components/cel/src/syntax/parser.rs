@@ -27,7 +27,8 @@ const OPERATORS: &[(&str, &str, u8)] = &[
     ("/", "_/_", 4),
     ("%", "_%_", 4),
 ];
-const RESERVED: &[&str] = &[
+/// Words that are no names of variables.
+pub(crate) const RESERVED: &[&str] = &[
     "as",
     "break",
     "const",

@@ -2,7 +2,7 @@
 use super::{Key, Value, from_json};
 use crate::evaluate::{EvalError, Scratch};
 use crate::types::{Decl, ObjectField, Shape, any};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use std::fmt;
 
 /// An object whose fields are worked out when they are asked for, such as `variables`.
@@ -16,15 +16,21 @@ pub trait Lazy<'a>: fmt::Debug + Send + Sync {
 
 fn declared<'a>(decl: &'a Decl, name: &str) -> Option<&'a ObjectField> {
     match &decl.shape {
-        Shape::Object(object) => object.fields.get(name),
+        Shape::Object(object) => object.field(name),
         _ => None,
     }
+}
+
+/// What the data has in a field, unless that counts as nothing.
+fn present<'a>(map: &'a Map<String, Json>, name: &str, field: Option<&ObjectField>) -> Option<&'a Json> {
+    let null_is_absent = field.is_some_and(|field| field.null_is_absent);
+    map.get(name).filter(|json| !(null_is_absent && json.is_null()))
 }
 
 /// What is declared about the entry of that name.
 fn entry_decl<'a>(decl: &'a Decl, name: &str) -> &'a Decl {
     match &decl.shape {
-        Shape::Object(object) => object.fields.get(name).map_or(any(), |field| &field.decl),
+        Shape::Object(object) => object.field(name).map_or(any(), |field| &field.decl),
         Shape::Map(values) => values,
         _ => any(),
     }
@@ -41,7 +47,7 @@ impl<'a> Value<'a> {
             Self::Json(Json::Object(map), decl) => {
                 let field = declared(decl, name);
                 let json_name = field.map_or(name, |field| &field.json_name);
-                Ok(match (map.get(json_name), field) {
+                Ok(match (present(map, json_name, field), field) {
                     (Some(json), _) => Some(from_json(json, entry_decl(decl, name))),
                     (None, Some(field)) if field.zero_when_absent => Some(zero(&field.decl)),
                     (None, _) => None,
@@ -57,8 +63,9 @@ impl<'a> Value<'a> {
     pub(crate) fn has_field(&self, name: &str) -> Option<bool> {
         match self {
             Self::Json(Json::Object(map), decl) => {
-                let json_name = declared(decl, name).map_or(name, |field| &field.json_name);
-                Some(map.contains_key(json_name))
+                let field = declared(decl, name);
+                let json_name = field.map_or(name, |field| &field.json_name);
+                Some(present(map, json_name, field).is_some())
             }
             Self::Map(map) => Some(map.entries.contains_key(&Key::String(name.to_owned()))),
             Self::Lazy(lazy) => Some(lazy.has(name)),

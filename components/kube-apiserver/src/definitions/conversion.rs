@@ -47,13 +47,45 @@ pub async fn ensure(server: &Server, row: &Resource, objects: &[ObjectRef]) -> R
     if bodies.is_empty() {
         return Ok(());
     }
-    let converted = call(server, row, definition, bodies, &wanted).await?;
+    let converted = call_for_stored(server, row, definition, bodies, &wanted).await?;
     for (object, mut body) in waiting.into_iter().zip(converted) {
         custom::fit_stored(definition, &mut body);
         let bytes = serde_json::to_vec(&body).map_err(ApiError::internal)?;
         object.encoding(read::encoding(definition), |_| Ok::<_, ApiError>(bytes.into()))?;
     }
     Ok(())
+}
+
+/// A stored object in the row's version as the webhook converts it now, though it may have done so before: what it does can
+/// change while the object doesn't.
+pub async fn anew(server: &Server, row: &Resource, object: &ObjectRef) -> Result<Compact, ApiError> {
+    let (Some(definition), true) = (&row.custom, by_webhook(row)) else {
+        return present::compact(row, object);
+    };
+    let mut body = crate::stores::parse(object).map_err(ApiError::internal)?;
+    let wanted = row.gvk.api_version();
+    if meta::api_version(&body) == wanted {
+        return present::compact(row, object);
+    }
+    read::fit_own(definition, &mut body);
+    let mut converted = call_for_stored(server, row, definition, vec![body], &wanted).await?;
+    let mut made = converted.pop().unwrap_or_default();
+    custom::fit_stored(definition, &mut made);
+    Ok(Compact::of(made))
+}
+
+/// A new object as it would be read once it had been stored.
+pub async fn as_stored(server: &Server, row: &Resource, object: Compact) -> Result<Compact, ApiError> {
+    let (Some(definition), true) = (&row.custom, by_webhook(row)) else {
+        return Ok(object);
+    };
+    if !crate::kinds::needs_conversion(row) {
+        return Ok(object);
+    }
+    let stored = to_storage(server, row, object.into_whole()).await?;
+    let mut made = to(server, row, stored, &row.gvk.api_version()).await?;
+    custom::fit_stored(definition, &mut made);
+    Ok(Compact::of(made))
 }
 
 /// Whether objects may have to be converted by a webhook.
@@ -120,6 +152,27 @@ pub async fn between(
     }
 }
 
+/// Converts stored objects. Which version of them is stored is no concern of the webhook's.
+async fn call_for_stored(
+    server: &Server,
+    row: &Resource,
+    definition: &Definition,
+    mut objects: Vec<Value>,
+    wanted: &str,
+) -> Result<Vec<Value>, ApiError> {
+    let versions: Vec<_> = objects
+        .iter_mut()
+        .map(|object| meta::remove(object, "resourceVersion"))
+        .collect();
+    let mut converted = call(server, row, definition, objects, wanted).await?;
+    for (object, version) in converted.iter_mut().zip(versions) {
+        if let Some(version) = version {
+            meta::set(object, "resourceVersion", version);
+        }
+    }
+    Ok(converted)
+}
+
 async fn call(
     server: &Server,
     row: &Resource,
@@ -181,6 +234,8 @@ async fn exchange(
     let review = json!({
         "kind": "ConversionReview", "apiVersion": format!("{}/{}", super::GROUP, question.review),
         "request": {"uid": question.uid, "desiredAPIVersion": question.wanted, "objects": objects},
+        // Upstream writes it out, with nothing in it.
+        "response": {"uid": "", "convertedObjects": null, "result": {"metadata": {}}},
     });
     let body = serde_json::to_vec(&review).map_err(|error| (Trouble::Call, ApiError::internal(error)))?;
     let failed =

@@ -32,7 +32,7 @@ fn wanted(definitions: &[Arc<Value>], definition: &Value) -> Option<Value> {
         }
         new["status"]["acceptedNames"] = accepted;
     }
-    for condition in conditions.iter().chain(&names::approval(definition)) {
+    for condition in names::approval(definition).iter().chain(&conditions) {
         changed |= names::set(&mut new, condition, &now);
     }
     changed |= match names::structure(definition) {

@@ -62,22 +62,8 @@ pub async fn handle(
             return Err(ApiError::method_not_allowed());
         }
     }
-    if let Some(definition) = &row.custom {
-        if definition.terminating && info.verb == "create" {
-            return Err(ApiError::new(
-                405,
-                Reason::MethodNotAllowed,
-                "create not allowed while custom resource definition is terminating",
-                Some(apimachinery::status::Details {
-                    group: row.gvk.group.clone(),
-                    kind: row.plural.clone(),
-                    ..Default::default()
-                }),
-            ));
-        }
-        if let Some(warning) = &definition.deprecation {
-            request.warn(warning.as_str());
-        }
+    if let Some(warning) = row.custom.as_ref().and_then(|custom| custom.deprecation.as_ref()) {
+        request.warn(warning.as_str());
     }
     warn_of_deprecation(server, request, row);
     let target = Target::of(server, Arc::clone(row), info);

@@ -31,7 +31,11 @@ fn unencodable(error: ProtobufError) -> ApiError {
 /// The object's message, without an envelope.
 fn message(row: &Resource, object: &ObjectRef, shape: &Shape) -> Result<Bytes, ApiError> {
     if *shape != Shape::Object {
-        let made = encode::metadata(&row.schemas, object.json_bytes());
+        let json = match row.custom {
+            Some(_) => super::json_bytes(row, object)?,
+            None => object.json(),
+        };
+        let made = encode::metadata(&row.schemas, &json);
         return made.map(Bytes::from).map_err(unencodable);
     }
     let schema = api::schema_name(&row.gvk);
@@ -66,7 +70,7 @@ pub fn list(
     metadata: &Value,
     shape: &Shape,
 ) -> Result<Body, ApiError> {
-    let header = encode::list_metadata(&row.schemas, metadata).map_err(unencodable)?;
+    let header = encode::list_metadata(&api::schema::built_in(), metadata).map_err(unencodable)?;
     let mut slices = Vec::with_capacity(objects.len() * 2 + 3);
     slices.push(Bytes::new());
     slices.push(envelope::field(1, header.len(), &header).into());

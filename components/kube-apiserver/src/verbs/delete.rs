@@ -112,8 +112,22 @@ fn read_options(request: &ApiRequest) -> Result<DeleteOptions, ApiError> {
             media::PROTOBUF,
         ]));
     }
-    let body = crate::kinds::parse_body(&request.body, &media_type).map_err(ApiError::bad_request)?;
-    let mut body = body.value;
+    let unread = |why: &dyn std::fmt::Display| {
+        ApiError::bad_request(format!("couldn't get version/kind; json parse error: {why}"))
+    };
+    let mut body = crate::kinds::parse_body(&request.body, &media_type)
+        .map_err(|why| unread(&why))?
+        .value;
+    if body.is_null() {
+        // It says nothing, as an object without members does.
+        body = Value::Object(Default::default());
+    }
+    if !body.is_object() {
+        let (noun, ty) = (apimachinery::decode::noun(&body), crate::kinds::TYPE_META);
+        return Err(unread(&format!(
+            "json: cannot unmarshal {noun} into Go value of type {ty}"
+        )));
+    }
     if !matches!(meta::kind(&body), "" | "DeleteOptions") {
         return Err(ApiError::bad_request(format!(
             "decoded object cannot be converted to DeleteOptions: it is a {}",
@@ -452,7 +466,7 @@ pub async fn delete_collection(
     let accepted = media::negotiate(request, &target.row, Answer::List)?;
     let options = read_options(request)?;
     warn_of_orphans(request, target, &options);
-    let page = list::page(server, request, target).await?;
+    let page = list::page_to_delete(server, request, target).await?;
     for object in &page.items {
         let one = Target {
             namespace: object.namespace().to_owned(),

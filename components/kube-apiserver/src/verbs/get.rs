@@ -29,7 +29,10 @@ pub async fn get(server: &Server, request: &ApiRequest, target: &Target) -> Resu
         .get(&target.namespace, &target.name, revision)
         .await
         .map_err(|error| target.error(error))?;
-    conversion::ensure(server, &target.row, std::slice::from_ref(&object)).await?;
-    let shown = Shown::Stored(object);
+    let shown = if conversion::by_webhook(&target.row) {
+        Shown::Object(conversion::anew(server, &target.row, &object).await?)
+    } else {
+        Shown::Stored(object)
+    };
     present::one(server, request, &target.row, shown, StatusCode::OK, &accepted)
 }

@@ -115,7 +115,23 @@ pub fn whole_number(request: &ApiRequest, name: &str) -> Result<Option<i64>, Api
 
 /// The objects that were asked for, ready to be shown.
 pub async fn page(server: &Server, request: &ApiRequest, target: &Target) -> Result<ListPage, ApiError> {
+    ready(server, target, parameters(request, target)?).await
+}
+
+/// The objects that are to be deleted. Upstream reads them page by page: as of the revision that is given, unless it may be later.
+pub async fn page_to_delete(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+) -> Result<ListPage, ApiError> {
     let mut wanted = parameters(request, target)?;
+    if matches!(wanted.revision, RequestedRevision::At(_)) {
+        wanted.revision_match.get_or_insert(RevisionMatch::Exact);
+    }
+    ready(server, target, wanted).await
+}
+
+async fn ready(server: &Server, target: &Target, mut wanted: ListRequest) -> Result<ListPage, ApiError> {
     // What a webhook has to convert can be told apart only then; a page may come out shorter than it could be.
     let late = wanted.filter.take_if(|_| conversion::by_webhook(&target.row));
     let listed = target.store.list(wanted).await;

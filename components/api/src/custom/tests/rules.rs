@@ -284,3 +284,65 @@ fn failed_rules_show_what_is_small() {
     let told = checked(&definition, None, &json!({"spec": {"n": 8}}), false);
     assert_eq!(told, [format!("spec.n: Invalid value: 8: {long}")]);
 }
+
+#[test]
+fn fields_that_are_null_count_as_absent() {
+    let rules: Vec<Value> = [
+        "!has(self.x) || self.x.size() > 2",
+        "!has(self.open.x) || self.open.x > 2",
+        "self.?x.orValue('none') != ''",
+        "self.list.all(item, type(item) == null_type || item.size() > 2)",
+        "self.map.all(key, type(self.map[key]) == null_type || self.map[key].size() > 2)",
+    ]
+    .into_iter()
+    .map(|rule| json!({"rule": rule}))
+    .collect();
+    let text = json!({"type": "string", "nullable": true, "maxLength": 9});
+    let definition = definition(json!({"type": "object", "properties": {"spec": {
+        "type": "object", "x-kubernetes-validations": rules, "properties": {
+            "x": text,
+            "open": {"type": "object", "x-kubernetes-preserve-unknown-fields": true,
+                "properties": {"x": {"type": "integer", "nullable": true}}},
+            "list": {"type": "array", "maxItems": 9, "items": text},
+            "map": {"type": "object", "maxProperties": 9, "additionalProperties": text},
+        },
+    }}}));
+    let object = |x: Value, open: Value, item: Value| {
+        let spec = json!({"x": x, "open": {"x": open}, "list": [item], "map": {"k": item}});
+        json!({"metadata": {"name": "a"}, "spec": spec})
+    };
+    let of = |object: Value| checked(&definition, None, &object, false);
+    assert_eq!(of(object(Value::Null, Value::Null, Value::Null)), [""; 0]);
+    assert_eq!(of(object(json!("abc"), json!(3), json!("abc"))), [""; 0]);
+    assert_eq!(of(object(json!("a"), json!(1), json!("a"))).len(), 4);
+}
+
+#[test]
+fn reserved_words_name_fields() {
+    let rules: Vec<Value> = [
+        "self.namespace == self.__namespace__",
+        "has(self.if) && self.if + 0.5 == 1.5",
+        "self.embedded.metadata.namespace == 'there'",
+    ]
+    .into_iter()
+    .map(|rule| json!({"rule": rule}))
+    .collect();
+    let text = json!({"type": "string"});
+    let definition = definition(json!({"type": "object", "properties": {"spec": {
+        "type": "object", "x-kubernetes-validations": rules, "properties": {
+            "namespace": text, "if": {"type": "number"},
+            "embedded": {"type": "object", "x-kubernetes-embedded-resource": true, "properties": {
+                "apiVersion": text, "kind": text, "metadata": {"type": "object", "properties": {
+                    "name": text, "generateName": text, "namespace": text,
+                }},
+            }},
+        },
+    }}}));
+    let spec = |namespace: &str| {
+        let embedded =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": namespace}});
+        json!({"metadata": {"name": "a"}, "spec": {"namespace": "x", "if": 1, "embedded": embedded}})
+    };
+    assert_eq!(checked(&definition, None, &spec("there"), false), [""; 0]);
+    assert_eq!(checked(&definition, None, &spec("elsewhere"), false).len(), 1);
+}

@@ -58,8 +58,11 @@ impl Step<'_> {
             };
             step = *before;
         }
-        made["apiVersion"] = json!("validation/v1");
-        made["kind"] = json!("Validation");
+        for (field, usual) in [("apiVersion", "validation/v1"), ("kind", "Validation")] {
+            if made[field].is_null() {
+                made[field] = json!(usual);
+            }
+        }
         made
     }
 }
@@ -70,8 +73,11 @@ fn walk(schema: &Value, place: Place<'_>, pruned: bool, path: &Path, errors: &mu
     let steps = place.steps.filter(|_| !resource);
     let default = &schema["default"];
     if !default.is_null() {
+        let mut whole = Schema::parse(schema);
+        // What a whole object is by default is a resource, too.
+        whole.embedded |= place.root;
         of_one(
-            schema,
+            &whole,
             default,
             steps.filter(|_| in_metadata),
             pruned,
@@ -114,14 +120,13 @@ fn wrong_metadata(resource: &Value) -> Option<String> {
 }
 
 fn of_one(
-    schema: &Value,
+    schema: &Schema,
     default: &Value,
     in_metadata: Option<&Step<'_>>,
     wants_pruned: bool,
     path: &Path,
     errors: &mut ErrorList,
 ) {
-    let schema = Schema::parse(schema);
     if let Some(steps) = in_metadata {
         if let Some(why) = wrong_metadata(&steps.resource(default)) {
             let detail = format!("must result in valid metadata: {why}");
@@ -131,21 +136,21 @@ fn of_one(
     } else {
         if wants_pruned {
             let mut pruned = default.clone();
-            custom::prune(&schema, &mut pruned, schema.embedded);
+            custom::prune(schema, &mut pruned, schema.embedded);
             if pruned != *default {
                 errors.push(Error::invalid(path, default, "must not have unknown fields"));
             }
         }
-        let embedded = custom::check_embedded(&schema, default, path);
+        let embedded = custom::check_embedded(schema, default, path);
         if !embedded.is_empty() {
             errors.extend(embedded);
             return;
         }
     }
     let mut validation = Validation::at(path);
-    validation.value(&schema, None, default);
+    validation.value(schema, None, default);
     if validation.errors.is_empty() {
-        errors.extend(custom::check_rules(&schema, default, path));
+        errors.extend(custom::check_rules(schema, default, path));
     } else {
         errors.extend(validation.errors);
     }

@@ -193,9 +193,6 @@ impl Walk<'_> {
         let resource = place.root || schema["x-kubernetes-embedded-resource"] == true;
         for (name, property) in properties.into_iter().flatten() {
             let mut below = place.below(times);
-            if schema["x-kubernetes-map-type"] == "atomic" {
-                below = below.uncorrelated_within(path);
-            }
             if resource && matches!(name.as_str(), "metadata" | "kind" | "apiVersion") {
                 below.in_metadata = true;
                 if place.root {

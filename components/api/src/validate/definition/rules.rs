@@ -84,17 +84,9 @@ pub(super) fn texts(schema: &Value, rules: &[Value], path: &Path) -> ErrorList {
         if expression.is_empty() {
             errors.push(Error::required(&path.child("rule"), "rule is not specified"));
         } else if blank(message) {
-            errors.push(Error::invalid(
-                &place,
-                message,
-                "message must be non-empty if specified",
-            ));
+            errors.push(Error::invalid(&place, message, "must be non-empty if specified"));
         } else if breaks(message.trim()) {
-            errors.push(Error::invalid(
-                &place,
-                message,
-                "message must not contain line breaks",
-            ));
+            errors.push(Error::invalid(&place, message, "must not contain line breaks"));
         } else if breaks(expression) && message.trim().is_empty() {
             errors.push(Error::required(
                 &place,
@@ -115,22 +107,14 @@ pub(super) fn texts(schema: &Value, rules: &[Value], path: &Path) -> ErrorList {
             continue;
         }
         if blank(field) {
-            errors.push(Error::invalid(
-                &place,
-                field,
-                "fieldPath must be non-empty if specified",
-            ));
+            errors.push(Error::invalid(&place, field, "must be non-empty if specified"));
         }
         if breaks(field) {
-            errors.push(Error::invalid(
-                &place,
-                field,
-                "fieldPath must not contain line breaks",
-            ));
+            errors.push(Error::invalid(&place, field, "must not contain line breaks"));
         }
         let schema = parsed.get_or_insert_with(|| Schema::parse(schema));
         if custom::field_path(field, schema, true).is_err() {
-            errors.push(Error::invalid(&place, field, "fieldPath must be a valid path"));
+            errors.push(Error::invalid(&place, field, "must be a valid path"));
         }
     }
     errors

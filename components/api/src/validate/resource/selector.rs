@@ -46,6 +46,7 @@ fn environment(shared: bool) -> Environment {
                 json_name: name.to_owned(),
                 decl: Arc::new(decl),
                 zero_when_absent: true,
+                null_is_absent: false,
             },
         )
     };

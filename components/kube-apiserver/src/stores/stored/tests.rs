@@ -177,7 +177,7 @@ fn full(set: &SchemaSet, ty: &Type, depth: usize) -> Value {
         Type::MicroTime => json!("2024-01-01T00:00:00.000000Z"),
         Type::Duration => json!("1s"),
         Type::Quantity => json!("1"),
-        Type::Any => json!({}),
+        Type::Any | Type::Deduced => json!({}),
         Type::Struct(id) => fields(set, *id, depth),
         Type::List(inner, _) => json!([full(set, inner, depth)]),
         Type::Map(inner, _) => json!({"a": full(set, inner, depth)}),

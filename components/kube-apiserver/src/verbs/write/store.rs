@@ -65,7 +65,10 @@ pub async fn store_new(
             .await
         {
             Ok(there) => Err(already_exists(target, name, &there)),
-            Err(StorageError::NotFound { .. }) => Ok(Shown::Object(object)),
+            Err(StorageError::NotFound { .. }) => {
+                let shown = conversion::as_stored(server, row, object).await?;
+                Ok(Shown::Object(shown))
+            }
             Err(other) => Err(error(other)),
         };
     }

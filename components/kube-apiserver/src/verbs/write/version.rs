@@ -2,7 +2,7 @@
 use super::Write;
 use crate::verbs::target::Target;
 use api::strategy;
-use apimachinery::field::{BadValue, Error, Path};
+use apimachinery::field::{Error, Path};
 use apimachinery::{ApiError, Reason, meta};
 use serde_json::Value;
 
@@ -39,8 +39,7 @@ pub(super) fn require(target: &Target, wanted: &Write, new: &Value) -> Result<()
     let unconditional = if wanted.replaces {
         number(wanted.resource_version.as_deref().unwrap_or_default())? == 0
     } else {
-        let version = meta::resource_version(new);
-        !version.is_empty() && number(version)? == 0
+        number(meta::resource_version(new))? == 0
     };
     match unconditional {
         true => may_be_left_out(target, new),
@@ -62,11 +61,7 @@ fn may_be_left_out(target: &Target, new: &Value) -> Result<(), ApiError> {
         return Ok(());
     }
     let path = Path::new("metadata").child("resourceVersion");
-    let errors = [Error::invalid(
-        &path,
-        BadValue::Raw("0x0".to_owned()),
-        "must be specified for an update",
-    )];
+    let errors = [Error::invalid(&path, 0, "must be specified for an update")];
     // As with upstream it is told of the resource.
     let mut resource = target.row.gvk.clone();
     resource.kind.clone_from(&target.row.plural);

@@ -9,6 +9,7 @@ use super::super::unreadable::Failures;
 use super::super::view::View;
 use super::ResourceCache;
 use crate::backend::KeyValue;
+use crate::cbor;
 use crate::error::StorageError;
 use crate::object::{Found, ObjectRef, StoredObject};
 use crate::revision::Revision;
@@ -46,6 +47,11 @@ impl ResourceCache {
             let decoded = decoded.map_err(corrupt)?;
             plain = decoded.json;
             stale |= decoded.is_outdated;
+        }
+        if let Some(read) = cbor::to_json(&plain) {
+            let value = read.map_err(|error| StorageError::corrupt(key, error))?;
+            plain = value.to_string().into_bytes();
+            stale = true;
         }
         let end = plain.iter().rposition(|byte| !byte.is_ascii_whitespace());
         plain.truncate(end.map_or(0, |end| end + 1));

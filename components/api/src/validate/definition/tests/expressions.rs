@@ -26,11 +26,11 @@ fn rules_are_written_well() {
         ),
         (
             json!({"rule": "true", "message": " "}),
-            &["message: Invalid value: \" \": message must be non-empty if specified"],
+            &["message: Invalid value: \" \": must be non-empty if specified"],
         ),
         (
             json!({"rule": "true", "message": "a\rb"}),
-            &["message: Invalid value: \"a\\rb\": message must not contain line breaks"],
+            &["message: Invalid value: \"a\\rb\": must not contain line breaks"],
         ),
         (
             json!({"rule": "true\n && true", "messageExpression": "'a'"}),
@@ -42,7 +42,7 @@ fn rules_are_written_well() {
         ),
         (
             json!({"rule": "true", "fieldPath": ".a"}),
-            &["fieldPath: Invalid value: \".a\": fieldPath must be a valid path"],
+            &["fieldPath: Invalid value: \".a\": must be a valid path"],
         ),
         (
             json!({"rule": "true", "reason": "Odd"}),
@@ -102,16 +102,11 @@ fn former_values_are_found_again() {
             within("properties[l]")
         )]
     );
+    // Applied as a whole or not, fields have names.
     let told = of_properties(
         json!({"m": {"type": "object", "x-kubernetes-map-type": "atomic", "properties": {"a": compares()}}}),
     );
-    assert_eq!(
-        told,
-        [format!(
-            "properties[m].properties[a].x-kubernetes-validations[0].rule: {}",
-            within("properties[m]")
-        )]
-    );
+    assert_eq!(told, [""; 0]);
     let told = of_properties(
         json!({"m": {"type": "object", "maxProperties": 3, "additionalProperties": compares()}}),
     );

@@ -226,8 +226,8 @@ fn defaults_are_valid() {
         (
             json!({"p": {"type": "object", "default": {}, "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true}}),
             &[
-                "properties[p].default.apiVersion: Required value: must not be empty",
-                "properties[p].default.kind: Required value: must not be empty",
+                "properties[p].default.apiVersion: Required value",
+                "properties[p].default.kind: Required value",
             ],
         ),
         (
@@ -275,6 +275,12 @@ fn defaults_of_metadata_make_sound_metadata() {
         }}}}})
     };
     let name = |default: &str| json!({"type": "object", "properties": {"name": {"type": "string", "default": default}}});
+    let kind = |default: &str| {
+        let mut schema = embedded(json!({"type": "object"}));
+        schema["properties"]["spec"]["properties"]["template"]["properties"]["kind"] =
+            json!({"type": "string", "default": default});
+        schema
+    };
     let root = |metadata: Value| json!({"type": "object", "properties": {"metadata": metadata}});
     for (schema, wrong) in [
         (embedded(name("a")), None),
@@ -296,10 +302,31 @@ fn defaults_of_metadata_make_sound_metadata() {
             ),
             None,
         ),
+        (kind("Pod"), None),
+        (
+            kind("%"),
+            Some(
+                "properties[spec].properties[template].properties[kind].default: Invalid value: \"%\": must result in valid metadata: kind: Invalid value: \"%\": may have mixed case, but should otherwise match: a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
+            ),
+        ),
     ] {
         let told = of_schema(schema.clone());
         assert_eq!(told, Vec::from_iter(wrong), "{schema}");
     }
+}
+
+#[test]
+fn defaults_of_whole_objects_are_resources() {
+    let schema = |default: Value| json!({"type": "object", "default": default, "properties": {"foo": {"type": "string"}}});
+    assert_eq!(
+        of_schema(schema(json!({"foo": "abc"}))),
+        [
+            "default.apiVersion: Required value",
+            "default.kind: Required value",
+        ]
+    );
+    let whole = json!({"apiVersion": "example.com/v1", "kind": "A", "foo": "abc"});
+    assert_eq!(of_schema(schema(whole)), [""; 0]);
 }
 
 #[test]
