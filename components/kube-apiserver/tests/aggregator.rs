@@ -82,7 +82,11 @@ async fn a_group_is_served_by_another_server() {
 
     // Writes and watches go there, in the name of who makes them.
     let jobs: Api<CronJob> = Api::namespaced(admin.clone(), "default");
-    let mut watch = jobs.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+    let mut watch = jobs
+        .watch(&WatchParams::default().disable_bookmarks(), "0")
+        .await
+        .unwrap()
+        .boxed();
     let job = json!({"metadata": {"name": "j"}, "spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": {"spec": {
         "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}}});
     jobs.create(&PostParams::default(), &serde_json::from_value(job).unwrap())

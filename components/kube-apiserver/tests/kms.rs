@@ -117,7 +117,11 @@ async fn what_cannot_be_decrypted_for_a_while_is_not_taken_for_deleted() {
     let (written, read) = (secrets(&writer).await, secrets(&reader).await);
     // The reader has a key of its own, and is not asked for the writer's before the service is gone.
     create(&read, "before").await;
-    let mut watch = read.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+    let mut watch = read
+        .watch(&WatchParams::default().disable_bookmarks(), "0")
+        .await
+        .unwrap()
+        .boxed();
     let first = watch.next().await.unwrap();
     assert!(matches!(first, Ok(WatchEvent::Added(_))), "{first:?}");
     service.end(&socket).await;

@@ -88,31 +88,29 @@ async fn what_is_applied_again_is_not_written_again() {
 #[tokio::test]
 async fn an_empty_reference_to_a_pull_secret_is_applied() {
     let cluster = start().await;
-    let account = json!({
-        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "puller"}, "imagePullSecrets": [{}, {"name": "a"}],
-    });
+    let path = "/apis/apps/v1/namespaces/default/deployments/puller";
+    let pulled_with = |secrets: Value| {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "puller"}, "spec": {
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}], "imagePullSecrets": secrets}},
+        }})
+    };
     let made = cluster
-        .apply(
-            "/api/v1/namespaces/default/serviceaccounts/puller",
-            "helm",
-            account.clone(),
-        )
+        .apply(path, "helm", pulled_with(json!([{}, {"name": "a"}])))
         .await
         .taken();
-    let fields = &made["metadata"]["managedFields"][0]["fieldsV1"]["f:imagePullSecrets"];
+    let fields = &made["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:imagePullSecrets"];
     assert!(
         fields.get(r#"k:{"name":""}"#).is_some() && fields.get(r#"k:{"name":"a"}"#).is_some(),
         "{made}"
     );
-    let mut twice = account;
-    twice["imagePullSecrets"] = json!([{}, {}]);
     let refused = cluster
-        .apply("/api/v1/namespaces/default/serviceaccounts/puller", "helm", twice)
+        .apply(path, "helm", pulled_with(json!([{}, {}])))
         .await
         .refusal();
     assert_eq!(
         refused,
-        r#"500 failed to create typed patch object (/puller; /v1, Kind=ServiceAccount): .imagePullSecrets: duplicate entries for key [name=""]"#
+        r#"500 failed to create typed patch object (/puller; apps/v1, Kind=Deployment): .spec.template.spec.imagePullSecrets: duplicate entries for key [name=""]"#
     );
 }
 
