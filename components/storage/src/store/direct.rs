@@ -9,14 +9,12 @@ pub(crate) use measure::Measured;
 pub(super) use measure::count;
 pub(crate) use watcher::DirectWatcher;
 
-use std::time::Instant;
-
 use super::key::object_key;
+use super::list::range_of;
 use super::{Filter, Store, WatchRequest};
-use crate::backend::{BackendError, RangeRequest};
+use crate::backend::BackendError;
 use crate::cache::{EventKind, Scope};
 use crate::error::StorageError;
-use crate::metrics::Operation;
 use crate::object::ObjectRef;
 use crate::revision::{RequestedRevision, Revision};
 
@@ -31,15 +29,7 @@ pub(super) async fn get(
     revision: RequestedRevision,
 ) -> Result<ObjectRef, StorageError> {
     let key = object_key(store, namespace, name)?;
-    let request = RangeRequest {
-        start: key.clone(),
-        end: format!("{key}\0"),
-        ..RangeRequest::default()
-    };
-    let begun = Instant::now();
-    let found = store.hub.backend().range(request).await;
-    store.metrics().asked(Operation::Get, begun, &found);
-    let mut found = found.map_err(|error| StorageError::from_backend(&key, error))?;
+    let mut found = range_of(store, &key).await?;
     at_least(revision, found.revision)?;
     match found.kvs.pop() {
         Some(kv) => store

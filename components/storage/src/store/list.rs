@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::continue_token::{self, Position};
 use super::key::object_key;
 use super::{Filter, ListPage, ListRequest, RevisionMatch, Store};
-use crate::backend::{BackendError, RangeRequest};
+use crate::backend::{BackendError, RangeRequest, RangeResult};
 use crate::cache::{EventKind, Failures, Scope, View, fetch};
 use crate::error::StorageError;
 use crate::metrics::Operation;
@@ -62,8 +62,8 @@ async fn consistent(store: &Store, key: &str) -> Result<bool, StorageError> {
     Ok(seen)
 }
 
-/// Reads one object from the backend.
-pub(super) async fn read(store: &Store, key: &str) -> Result<Option<ObjectRef>, StorageError> {
+/// What the backend has now under one key.
+pub(super) async fn range_of(store: &Store, key: &str) -> Result<RangeResult, StorageError> {
     let request = RangeRequest {
         start: key.to_owned(),
         end: format!("{key}\0"),
@@ -72,7 +72,12 @@ pub(super) async fn read(store: &Store, key: &str) -> Result<Option<ObjectRef>, 
     let begun = Instant::now();
     let found = store.hub.backend().range(request).await;
     store.metrics().asked(Operation::Get, begun, &found);
-    let mut found = found.map_err(|error| StorageError::from_backend(key, error))?;
+    found.map_err(|error| StorageError::from_backend(key, error))
+}
+
+/// Reads one object from the backend.
+pub(super) async fn read(store: &Store, key: &str) -> Result<Option<ObjectRef>, StorageError> {
+    let mut found = range_of(store, key).await?;
     match found.kvs.pop() {
         Some(kv) => store
             .cache
