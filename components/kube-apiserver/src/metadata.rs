@@ -54,9 +54,14 @@ pub fn prepare_create(object: &mut Value) {
     );
     meta::set(object, "uid", new_uid());
     if meta::name(object).is_empty() && !meta::generate_name(object).is_empty() {
-        let base = meta::generate_name(object).to_owned();
-        meta::set(object, "name", meta::generated_name(&base, rand::random()));
+        generate_name(object);
     }
+}
+
+/// Gives an object a name that begins with its generateName.
+pub fn generate_name(object: &mut Value) {
+    let base = meta::generate_name(object).to_owned();
+    meta::set(object, "name", meta::generated_name(&base, rand::random()));
 }
 
 /// What a client can't change on an existing object.
@@ -119,16 +124,19 @@ pub fn mark_deleted(object: &mut Value, grace_seconds: i64) {
     meta::set(object, "deletionGracePeriodSeconds", json!(grace_seconds.max(0)));
 }
 
-/// Gives an object that is being deleted a shorter grace period, counted from when its deletion began.
-pub fn shorten_deletion(object: &mut Value, before: i64, after: i64) {
+/// Gives an object that is being deleted a shorter grace period, counted from when its deletion began. Where that is over
+/// already it ends now, and who asked for any grace gets the least there is.
+pub fn shorten_deletion(object: &mut Value, before: i64, after: i64, now: jiff::Timestamp) {
     let at = meta::deletion_timestamp(object).and_then(|text| text.parse::<jiff::Timestamp>().ok());
     let at = at.and_then(|at| {
         let sooner = jiff::SignedDuration::from_secs(before.saturating_sub(after));
         at.checked_sub(sooner).ok()
     });
+    let is_over = at.is_some_and(|at| at < now);
     if let Some(at) = at {
-        meta::set(object, "deletionTimestamp", time::format_time(at));
+        meta::set(object, "deletionTimestamp", time::format_time(at.max(now)));
     }
+    let after = if is_over { after.min(1) } else { after };
     meta::set(object, "deletionGracePeriodSeconds", json!(after));
 }
 
@@ -136,4 +144,30 @@ pub fn shorten_deletion(object: &mut Value, before: i64, after: i64) {
 pub fn bump_generation(object: &mut Value) {
     let next = meta::generation(object) + 1;
     meta::set(object, "generation", json!(next));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deletions_end_sooner_but_not_in_the_past() {
+        let now: jiff::Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
+        // Seconds of grace before, seconds since the deletion began, seconds asked for; then when it ends and the grace left.
+        for (before, since, after, ends, left) in [
+            (100, 10, 40, "2026-11-30T12:00:30Z", 40),
+            (100, 50, 40, "2026-11-30T12:00:00Z", 1),
+            (100, 50, 0, "2026-11-30T12:00:00Z", 0),
+            (100, 40, 40, "2026-11-30T12:00:00Z", 40),
+        ] {
+            let at = now + jiff::SignedDuration::from_secs(before - since);
+            let mut object = json!({ "metadata": { "deletionTimestamp": time::format_time(at) } });
+            shorten_deletion(&mut object, before, after, now);
+            assert_eq!(
+                object["metadata"],
+                json!({ "deletionTimestamp": ends, "deletionGracePeriodSeconds": left }),
+                "{before} {since} {after}"
+            );
+        }
+    }
 }

@@ -39,6 +39,19 @@ impl ApiError {
         Self::new(409, Reason::AlreadyExists, message, Some(about(resource, name)))
     }
 
+    /// 409: none of the names that the server chose was free.
+    pub fn no_free_name(resource: &GroupResource, name: &str) -> Self {
+        let message = format!(
+            "{resource} {} already exists, the server was not able to generate a unique name for the object",
+            field::quote(name)
+        );
+        let details = Details {
+            retry_after_seconds: 1,
+            ..about(resource, name)
+        };
+        Self::new(409, Reason::AlreadyExists, message, Some(details))
+    }
+
     /// 409: the object changed, or a precondition does not hold.
     pub fn conflict(resource: &GroupResource, name: &str, why: &str) -> Self {
         let message = format!(

@@ -13,9 +13,13 @@ use crate::server::Server;
 use crate::serving::body::Response;
 use apimachinery::decode::Unchanged;
 use apimachinery::managed_fields::Compact;
-use apimachinery::{ApiError, meta};
+use apimachinery::{ApiError, Reason, meta};
 use http::StatusCode;
 use storage::spans;
+
+/// Names that are generated for an object before it is refused: with a million others of the same prefix all of them are
+/// taken once in a thousand times (upstream's maxNameGenerationCreateAttempts).
+const MOST_NAMES: usize = 8;
 
 pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
@@ -60,9 +64,19 @@ pub async fn create_object(
         "",
     )
     .await;
+    let is_unnamed = meta::name(&object).is_empty();
     let reserved = write::admit_new(server, request, target, options, &mut object).await?;
-    let name = meta::name(&object).to_owned();
-    let outcome = write::store_new(server, target, &name, object, options.dry_run).await;
+    let mut outcome = write::store_new(server, target, &mut object, options.dry_run).await;
+    for _ in 1..MOST_NAMES {
+        if !is_unnamed || !outcome.as_ref().is_err_and(is_taken) {
+            break;
+        }
+        metadata::generate_name(&mut object);
+        outcome = match write::admit_renamed(server, request, target, options, &object).await {
+            Ok(()) => write::store_new(server, target, &mut object, options.dry_run).await,
+            Err(error) => Err(error),
+        };
+    }
     match outcome {
         Ok(stored) => {
             reserved.keep(server).await;
@@ -73,4 +87,8 @@ pub async fn create_object(
             Err(error)
         }
     }
+}
+
+fn is_taken(error: &ApiError) -> bool {
+    error.reason() == Reason::AlreadyExists
 }

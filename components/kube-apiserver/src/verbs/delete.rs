@@ -331,7 +331,7 @@ fn plan(row: &Resource, options: &DeleteOptions, old: &Compact, collected: bool)
     let deleting = meta::deletion_timestamp(old).is_some();
     set_finalizers(&mut object, &finalizers);
     if let (Some(left), Some(shortened)) = (left, shortened) {
-        metadata::shorten_deletion(&mut object, left, shortened);
+        metadata::shorten_deletion(&mut object, left, shortened, jiff::Timestamp::now());
         return (object, shortened == 0 && finalizers.is_empty());
     }
     let grace = if deleting {

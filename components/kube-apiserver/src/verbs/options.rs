@@ -146,17 +146,15 @@ impl DeleteOptions {
 
     pub fn read(request: &ApiRequest, body: Option<&Value>) -> Result<Self, ApiError> {
         let query = &request.query;
+        let said = |name: &str| query.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
         let mut options = match body {
             Some(body) => Self::of_body(body),
             None => Self {
-                propagation_policy: query
-                    .get("propagationPolicy")
-                    .filter(|text| !text.is_empty())
-                    .map(str::to_owned),
-                orphan_dependents: query
-                    .get("orphanDependents")
-                    .filter(|text| !text.is_empty())
-                    .map(says_true),
+                propagation_policy: query.get("propagationPolicy").map(str::to_owned),
+                orphan_dependents: query.get("orphanDependents").map(says_true),
+                // Unlike the others, what is empty requires nothing (upstream's Convert_url_Values_To_v1_DeleteOptions).
+                uid: said("uid"),
+                resource_version: said("resourceVersion"),
                 ..Self::default()
             },
         };

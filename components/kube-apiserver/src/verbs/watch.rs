@@ -75,32 +75,38 @@ pub async fn watch(
         _ => server.flags.min_request_timeout as f64 * (1.0 + rand::random::<f64>()),
     };
     let time = Duration::from_secs_f64(seconds);
-    let watcher = target
-        .store
-        .watch(WatchRequest {
-            namespace: (!target.namespace.is_empty()).then(|| target.namespace.clone()),
-            revision: RequestedRevision::parse(query.get("resourceVersion").unwrap_or(""))
-                .map_err(|error| target.error(error))?,
-            send_initial_events,
-            bookmarks,
-            until: tokio::time::Instant::now().checked_add(time),
-            filter,
-        })
-        .await;
-    let watcher = match watcher {
-        Ok(watcher) => Some(watcher),
-        // A revision that is gone, or that isn't reached, is reported inside the stream, where reflectors look for it.
-        Err(error @ (StorageError::Expired { .. } | StorageError::TooLargeResourceVersion { .. })) => {
+    let begins = target.store.watch(WatchRequest {
+        namespace: (!target.namespace.is_empty()).then(|| target.namespace.clone()),
+        revision: RequestedRevision::parse(query.get("resourceVersion").unwrap_or(""))
+            .map_err(|error| target.error(error))?,
+        send_initial_events,
+        bookmarks,
+        until: tokio::time::Instant::now().checked_add(time),
+        filter,
+    });
+    let watcher = match tokio::time::timeout(time, begins).await {
+        Ok(Ok(watcher)) => watcher,
+        // A revision that is gone, or that isn't reached, is reported inside the stream, where reflectors look for it; and
+        // so is a backend that can't be asked.
+        Ok(Err(
+            error @ (StorageError::Expired { .. }
+            | StorageError::TooLargeResourceVersion { .. }
+            | StorageError::Unavailable { .. }),
+        )) => {
             let frame = frame_of("ERROR", &target.error(error).to_status(), accepted.encoding);
             return Ok(match listener {
                 Some(listener) => listened::once(listener, request, accepted.encoding, frame),
                 None => answer::with_body(StatusCode::OK, content_type, Body::bytes(frame)),
             });
         }
-        Err(error) => return Err(target.error(error)),
-    };
-    let Some(watcher) = watcher else {
-        return Err(ApiError::internal("the watch could not be started"));
+        Ok(Err(error)) => return Err(target.error(error)),
+        // Its time is over before it could begin.
+        Err(_) => {
+            return Ok(match listener {
+                Some(listener) => listened::none(listener, request, accepted.encoding),
+                None => answer::with_body(StatusCode::OK, content_type, Body::bytes(Bytes::new())),
+            });
+        }
     };
     let frames = Frames {
         watcher,

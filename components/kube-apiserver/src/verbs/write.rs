@@ -8,7 +8,7 @@ mod store;
 mod version;
 mod versions;
 
-pub use new::admit_new;
+pub use new::{admit_new, admit_renamed};
 pub use store::{bytes_of, store_new};
 pub use versions::OtherVersions;
 

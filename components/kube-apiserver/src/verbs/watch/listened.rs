@@ -34,6 +34,11 @@ pub(super) fn once(listener: Listener, request: &ApiRequest, encoding: Encoding,
     told(listener, request, encoding, event)
 }
 
+/// No event, but the end.
+pub(super) fn none(listener: Listener, request: &ApiRequest, encoding: Encoding) -> Response {
+    told(listener, request, encoding, stream::empty())
+}
+
 fn told(
     listener: Listener,
     request: &ApiRequest,

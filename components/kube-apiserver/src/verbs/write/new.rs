@@ -57,6 +57,20 @@ pub async fn admit_new(
     Ok(reserved)
 }
 
+/// The same of an admitted object that has another name now.
+pub async fn admit_renamed(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    options: &WriteOptions,
+    object: &Compact,
+) -> Result<(), ApiError> {
+    let mut attributes = Attributes::of_write(request, target, Operation::Create, options);
+    attributes.name = meta::name(object).to_owned();
+    attributes.generate_name = meta::generate_name(object).to_owned();
+    admission::validate(server, &attributes, Some(object), None).await
+}
+
 /// Whoever changes or applies what isn't there must be allowed to create it.
 async fn may_create(server: &Server, request: &ApiRequest, target: &Target) -> Result<(), ApiError> {
     const VERB: &str = "create";

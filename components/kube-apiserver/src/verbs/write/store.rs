@@ -37,9 +37,18 @@ pub async fn bytes_of(server: &Server, row: &Resource, object: &mut Compact) -> 
     })
 }
 
-/// The name is taken; maybe it will soon be free.
-fn already_exists(target: &Target, name: &str, there: &ObjectRef) -> ApiError {
-    let error = ApiError::already_exists(&target.resource(), name);
+/// The name is taken. One that the server was to choose may be free the next time.
+fn taken(target: &Target, object: &Compact) -> ApiError {
+    let name = meta::name(object);
+    match meta::generate_name(object) {
+        "" => ApiError::already_exists(&target.resource(), name),
+        _ => ApiError::no_free_name(&target.resource(), name),
+    }
+}
+
+/// The same of a name that may soon be free.
+fn already_exists(target: &Target, object: &Compact, there: &ObjectRef) -> ApiError {
+    let error = taken(target, object);
     let going = crate::stores::parse(there).is_ok_and(|object| meta::deletion_timestamp(&object).is_some());
     if going {
         let message = format!("object is being deleted: {}", error.message());
@@ -52,28 +61,28 @@ fn already_exists(target: &Target, name: &str, there: &ObjectRef) -> ApiError {
 pub async fn store_new(
     server: &Server,
     target: &Target,
-    name: &str,
-    mut object: Compact,
+    object: &mut Compact,
     dry_run: bool,
 ) -> Result<Shown, ApiError> {
     let row = &target.row;
-    let error = |error: StorageError| crate::stores::to_api_error(error, &target.resource(), name);
+    let name = meta::name(object).to_owned();
+    let error = |error: StorageError| crate::stores::to_api_error(error, &target.resource(), &name);
     if dry_run {
         return match target
             .store
-            .get(&target.namespace, name, storage::RequestedRevision::Unset)
+            .get(&target.namespace, &name, storage::RequestedRevision::Unset)
             .await
         {
-            Ok(there) => Err(already_exists(target, name, &there)),
+            Ok(there) => Err(already_exists(target, object, &there)),
             Err(StorageError::NotFound { .. }) => {
-                let shown = conversion::as_stored(server, row, object).await?;
+                let shown = conversion::as_stored(server, row, object.clone()).await?;
                 Ok(Shown::Object(shown))
             }
             Err(other) => Err(error(other)),
         };
     }
     // What is no number is not looked at here.
-    if version::number(meta::resource_version(&object)).is_ok_and(|version| version != 0) {
+    if version::number(meta::resource_version(object)).is_ok_and(|version| version != 0) {
         return Err(ApiError::new(
             500,
             Reason::Unknown,
@@ -81,24 +90,24 @@ pub async fn store_new(
             None,
         ));
     }
-    meta::remove(&mut object, "resourceVersion");
+    meta::remove(object, "resourceVersion");
     let stored = loop {
-        let bytes = bytes_of(server, row, &mut object).await?;
+        let bytes = bytes_of(server, row, object).await?;
         let creating = target
             .store
-            .create(&target.namespace, name, bytes, time_to_live(server, row));
+            .create(&target.namespace, &name, bytes, time_to_live(server, row));
         match creating.await {
             Ok(stored) => break stored,
             // The managers of an object can be larger than the object.
-            Err(StorageError::TooLarge { .. }) if meta::remove(&mut object, "managedFields").is_some() => {}
+            Err(StorageError::TooLarge { .. }) if meta::remove(object, "managedFields").is_some() => {}
             Err(StorageError::AlreadyExists { .. }) => {
-                let exists = error(StorageError::AlreadyExists { key: String::new() });
                 let there = target
                     .store
-                    .get(&target.namespace, name, storage::RequestedRevision::Unset);
-                return Err(there
-                    .await
-                    .map_or(exists, |there| already_exists(target, name, &there)));
+                    .get(&target.namespace, &name, storage::RequestedRevision::Unset);
+                return Err(match there.await {
+                    Ok(there) => already_exists(target, object, &there),
+                    Err(_) => taken(target, object),
+                });
             }
             Err(failed) => return Err(error(failed)),
         }
