@@ -18,8 +18,8 @@ use crate::selectors;
 use crate::server::Server;
 use crate::serving::body::{Body, Response};
 use api::Resource;
-use apimachinery::ApiError;
 use apimachinery::field::{Error, Path};
+use apimachinery::{ApiError, Reason};
 use bytes::Bytes;
 use end::End;
 use http::StatusCode;
@@ -75,12 +75,13 @@ pub async fn watch(
         _ => server.flags.min_request_timeout as f64 * (1.0 + rand::random::<f64>()),
     };
     let time = Duration::from_secs_f64(seconds);
+    let revision = RequestedRevision::parse(query.get("resourceVersion").unwrap_or(""))
+        .map_err(|error| unreadable(error, target))?;
     let watcher = target
         .store
         .watch(WatchRequest {
             namespace: (!target.namespace.is_empty()).then(|| target.namespace.clone()),
-            revision: RequestedRevision::parse(query.get("resourceVersion").unwrap_or(""))
-                .map_err(|error| target.error(error))?,
+            revision,
             send_initial_events,
             bookmarks,
             until: tokio::time::Instant::now().checked_add(time),
@@ -102,6 +103,13 @@ pub async fn watch(
     let Some(watcher) = watcher else {
         return Err(ApiError::internal("the watch could not be started"));
     };
+    if time.is_zero() && listener.is_none() {
+        return Ok(answer::with_body(
+            StatusCode::OK,
+            content_type,
+            Body::bytes(Bytes::new()),
+        ));
+    }
     let frames = Frames {
         watcher,
         server: Arc::clone(server),
@@ -129,6 +137,15 @@ pub async fn watch(
     ))
 }
 
+/// Unlike a list's, upstream doesn't take a watch's unreadable revision for the client's mistake.
+fn unreadable(error: StorageError, target: &Target) -> ApiError {
+    let StorageError::InvalidResourceVersion { value } = error else {
+        return target.error(error);
+    };
+    let why = crate::stores::invalid_revision(&value);
+    ApiError::new(500, Reason::Unknown, why, None)
+}
+
 fn check_options(
     request: &ApiRequest,
     send_initial_events: Option<bool>,
@@ -137,20 +154,12 @@ fn check_options(
     let version_match = request.query.get("resourceVersionMatch").unwrap_or("");
     let mut errors = Vec::new();
     let path = Path::new("resourceVersionMatch");
+    let fits = version_match == "NotOlderThan";
     if send_initial_events.is_some() {
-        if version_match != "NotOlderThan" {
+        if !fits {
             errors.push(Error::forbidden(
                 &path,
                 "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-            ));
-            if !version_match.is_empty() {
-                errors.push(Error::not_supported(&path, version_match, &["NotOlderThan"]));
-            }
-        }
-        if !request.query.get("continue").unwrap_or("").is_empty() {
-            errors.push(Error::forbidden(
-                &path,
-                "resourceVersionMatch is forbidden when continue is provided",
             ));
         }
         if !watch_list {
@@ -159,11 +168,23 @@ fn check_options(
                 "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
             ));
         }
-    } else if !version_match.is_empty() {
-        errors.push(Error::forbidden(
-            &path,
-            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        ));
+    }
+    if !version_match.is_empty() {
+        if send_initial_events.is_none() {
+            errors.push(Error::forbidden(
+                &path,
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ));
+        }
+        if !fits {
+            errors.push(Error::not_supported(&path, version_match, &["NotOlderThan"]));
+        }
+        if !request.query.get("continue").unwrap_or("").is_empty() {
+            errors.push(Error::forbidden(
+                &path,
+                "resourceVersionMatch is forbidden when continue is provided",
+            ));
+        }
     }
     refuse("ListOptions", &errors)
 }
