@@ -74,9 +74,12 @@ pub fn default(definition: &Definition, value: &mut Value) {
     drop_nulls(&definition.schema, value);
 }
 
-/// What is wrong with resources that are embedded in a default.
+/// What is wrong with resources that are embedded in a default, and whether they could be read at all.
 pub(crate) fn check_embedded(schema: &Schema, default: &Value, path: &Path) -> ErrorList {
-    metadata::check_embedded(schema, default, path, false)
+    match metadata::unreadable(schema, default, path) {
+        Some(error) => vec![error],
+        None => metadata::check_embedded(schema, default, path, false),
+    }
 }
 
 /// What the rules of a schema and of those below it say of a default.

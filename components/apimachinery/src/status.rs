@@ -74,6 +74,8 @@ pub struct ApiError(Box<Failure>);
 pub struct Failure {
     pub code: u16,
     pub reason: Reason,
+    /// One of another's own, if the reason isn't known here.
+    pub foreign_reason: String,
     pub message: String,
     pub details: Option<Details>,
     /// With what a list that can't go on as it was may go on.
@@ -86,6 +88,7 @@ impl ApiError {
         Self(Box::new(Failure {
             code,
             reason,
+            foreign_reason: String::new(),
             message: message.into(),
             details,
             continue_token: String::new(),
@@ -148,6 +151,8 @@ impl ApiError {
         }
         if self.0.reason != Reason::Unknown {
             status["reason"] = Value::from(format!("{:?}", self.0.reason));
+        } else if !self.0.foreign_reason.is_empty() {
+            status["reason"] = Value::from(self.0.foreign_reason.clone());
         }
         if let Some(details) = &self.0.details {
             status["details"] = serde_json::to_value(details).unwrap_or_default();
@@ -160,7 +165,8 @@ impl ApiError {
         if status.get("kind")?.as_str()? != "Status" {
             return None;
         }
-        let reason = status
+        let text = |field: &str| status.get(field).and_then(Value::as_str).unwrap_or("");
+        let reason: Reason = status
             .get("reason")
             .cloned()
             .and_then(|reason| serde_json::from_value(reason).ok())
@@ -174,12 +180,11 @@ impl ApiError {
             .and_then(Value::as_u64)
             .and_then(|code| u16::try_from(code).ok())
             .unwrap_or(500);
-        Some(Self::new(
-            code,
-            reason,
-            status.get("message").and_then(Value::as_str).unwrap_or(""),
-            details,
-        ))
+        let mut error = Self::new(code, reason, text("message"), details);
+        if reason == Reason::Unknown {
+            error.0.foreign_reason = text("reason").to_owned();
+        }
+        Some(error)
     }
 }
 

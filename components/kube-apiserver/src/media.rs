@@ -4,7 +4,7 @@ use crate::header;
 use crate::request::ApiRequest;
 use crate::request_info::Query;
 use api::Resource;
-use apimachinery::ApiError;
+use apimachinery::{ApiError, Reason};
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Uri};
 
@@ -171,9 +171,8 @@ impl Answer {
             (_, Shape::Discovery { .. }) => self == Self::Discovery,
             (Self::Watch, _) => true,
             (Self::Plain | Self::Discovery, _) => false,
-            (_, Shape::Table(_)) => true,
-            (Self::Object, Shape::PartialObject(_)) | (Self::List, Shape::PartialList(_)) => true,
-            _ => false,
+            // Whether it can be one of these is seen when it is turned into it: no other form is looked for.
+            (Self::Object | Self::List, _) => true,
         }
     }
 }
@@ -211,20 +210,65 @@ pub fn negotiate(request: &ApiRequest, row: &Resource, answer: Answer) -> Result
         _ => request.query.get("pretty"),
     };
     let accepted = choose_form(&request.headers, pretty, answer, Messages::of(row))?;
+    check_partial(answer, &accepted.shape, || Shown::of(row, answer))?;
     check_table_options(request, &accepted)?;
     Ok(accepted)
 }
 
-/// Chooses the form of a scale, which has a message even where the kind that has it is custom.
-pub fn negotiate_scale(request: &ApiRequest) -> Result<Accepted, ApiError> {
-    let accepted = choose_form(
-        &request.headers,
-        request.query.get("pretty"),
-        Answer::Object,
-        Messages::All,
-    )?;
+/// Chooses the form of an object's scale.
+pub fn negotiate_scale(request: &ApiRequest, row: &Resource) -> Result<Accepted, ApiError> {
+    let pretty = request.query.get("pretty");
+    let accepted = choose_form(&request.headers, pretty, Answer::Object, Messages::of(row))?;
+    let scale = || Shown::Typed("*autoscaling.Scale".to_owned());
+    check_partial(Answer::Object, &accepted.shape, scale)?;
     check_table_options(request, &accepted)?;
     Ok(accepted)
+}
+
+/// What upstream's program has of an answer.
+enum Shown {
+    /// A type of its own, with the type's name.
+    Typed(String),
+    /// Fields by their names, of whatever kind.
+    Unstructured,
+}
+
+impl Shown {
+    fn of(row: &Resource, answer: Answer) -> Self {
+        match (&row.custom, answer) {
+            (None, Answer::List) => Self::Typed(internal_type(row, &row.list_kind)),
+            (None, _) => Self::Typed(internal_type(row, &row.gvk.kind)),
+            (Some(_), Answer::List) => Self::Typed("*unstructured.UnstructuredList".to_owned()),
+            (Some(_), _) => Self::Unstructured,
+        }
+    }
+}
+
+/// Metadata of one object, and that of a list's, can be had of such alone.
+fn check_partial(answer: Answer, shape: &Shape, shown: impl FnOnce() -> Shown) -> Result<(), ApiError> {
+    let (kind, isnt) = match (answer, shape) {
+        (Answer::List, Shape::PartialObject(_)) => ("PartialObjectMetadata", "a list"),
+        (Answer::Object, Shape::PartialList(_)) => ("PartialObjectMetadataList", "not a list"),
+        _ => return Ok(()),
+    };
+    Err(match shown() {
+        Shown::Typed(name) => {
+            let why = format!("you requested {kind}, but the requested object is {isnt} ({name})");
+            ApiError::new(406, Reason::NotAcceptable, why, None)
+        }
+        // That could be a list, until its items are looked for.
+        Shown::Unstructured => ApiError::new(500, Reason::Unknown, "content is not a list", None),
+    })
+}
+
+/// The type that upstream has of a kind, whatever its version: in a package that has mostly the group's first name.
+fn internal_type(row: &Resource, kind: &str) -> String {
+    let package = match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
+        ("", _) | ("events.k8s.io", "Event") => "core",
+        ("internal.apiserver.k8s.io", _) => "apiserverinternal",
+        (group, _) => group.split('.').next().unwrap_or_default(),
+    };
+    format!("*{package}.{kind}")
 }
 
 fn check_table_options(request: &ApiRequest, accepted: &Accepted) -> Result<(), ApiError> {

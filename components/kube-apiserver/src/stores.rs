@@ -296,6 +296,11 @@ impl Lookup for Stores {
     }
 }
 
+/// What Go says of a revision that is no number.
+pub fn invalid_revision(value: &str) -> String {
+    format!("resourceVersion: Invalid value: {value:?}: strconv.ParseUint: parsing {value:?}: invalid syntax")
+}
+
 /// The one place where storage failures become API errors.
 pub fn to_api_error(error: StorageError, resource: &GroupResource, name: &str) -> ApiError {
     match error {
@@ -323,9 +328,9 @@ pub fn to_api_error(error: StorageError, resource: &GroupResource, name: &str) -
                 Some(details),
             )
         }
-        StorageError::InvalidResourceVersion { value } => ApiError::bad_request(format!(
-            "invalid resource version: resourceVersion: Invalid value: {value:?}: strconv.ParseUint: parsing {value:?}: invalid syntax"
-        )),
+        StorageError::InvalidResourceVersion { value } => {
+            ApiError::bad_request(format!("invalid resource version: {}", invalid_revision(&value)))
+        }
         StorageError::InvalidContinue { message } => ApiError::bad_request(format!(
             "invalid continue token: continue key is not valid: {message}"
         )),

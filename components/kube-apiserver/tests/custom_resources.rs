@@ -512,6 +512,116 @@ async fn a_webhook_converts_between_versions() {
 }
 
 #[tokio::test]
+async fn the_verb_alone_says_what_is_done_with_an_object_and_empty_metadata_is_none() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = server(&etcd).await;
+    let client = server.admin().await.unwrap();
+    establish(&client, widgets(spec())).await;
+    until(&client, WIDGETS, "served", |code, _| code == 200).await;
+
+    let mut named = widget("a", json!({}));
+    named["metadata"]["finalizers"] = json!(["example.com/a"]);
+    named["metadata"]["labels"] = json!({});
+    let (code, made) = call(&client, "POST", &format!("{WIDGETS}/b"), named).await;
+    assert_eq!((code, &made["metadata"]["name"]), (200, &json!("a")), "{made}");
+    assert!(made["metadata"].get("labels").is_none(), "{made}");
+    let patch = json!({"metadata": {"finalizers": [], "annotations": {}}});
+    let one = format!("{WIDGETS}/a");
+    let (_, patched) = send(&client, "PATCH", &one, "application/merge-patch+json", &patch).await;
+    let metadata = patched["metadata"].as_object().unwrap();
+    assert!(
+        !metadata.contains_key("finalizers") && !metadata.contains_key("annotations"),
+        "{patched}"
+    );
+    assert!(
+        patched["metadata"]["managedFields"][0]["fieldsV1"]
+            .get("f:metadata")
+            .is_none(),
+        "{patched}"
+    );
+
+    let unsupported =
+        |verb: &str| format!("{verb} is not supported on resources of kind \"widgets.example.com\"");
+    for (method, path, wanted) in [
+        (
+            "PUT",
+            WIDGETS.to_owned(),
+            (400, "name must be provided".to_owned()),
+        ),
+        (
+            "PATCH",
+            WIDGETS.to_owned(),
+            (400, "name must be provided".to_owned()),
+        ),
+        ("DELETE", format!("{one}/status"), (405, unsupported("delete"))),
+        ("POST", format!("{one}/scale"), (405, unsupported("create"))),
+        ("OPTIONS", one.clone(), (405, unsupported(""))),
+    ] {
+        let (code, told) = call(&client, method, &path, Value::Null).await;
+        let told = told["message"].as_str().unwrap_or_default().to_owned();
+        assert_eq!((code, told), wanted, "{method} {path}");
+    }
+    let head = http::Request::head(&one).body(Vec::new()).unwrap();
+    assert_eq!(client.request_text(head).await.unwrap(), "");
+
+    // What can be had as what.
+    let partial = "application/json;v=v1;g=meta.k8s.io;as=PartialObjectMetadata";
+    for (path, accept, wanted) in [
+        (
+            WIDGETS.to_owned(),
+            partial.to_owned(),
+            (
+                406,
+                "you requested PartialObjectMetadata, but the requested object is a list (*unstructured.UnstructuredList)",
+            ),
+        ),
+        (
+            one.clone(),
+            format!("{partial}List"),
+            (500, "content is not a list"),
+        ),
+        (
+            DEFINITIONS.to_owned(),
+            format!("{partial},application/json"),
+            (
+                406,
+                "you requested PartialObjectMetadata, but the requested object is a list (*apiextensions.CustomResourceDefinitionList)",
+            ),
+        ),
+        (
+            format!("{one}/scale"),
+            format!("{partial}List"),
+            (
+                406,
+                "you requested PartialObjectMetadataList, but the requested object is not a list (*autoscaling.Scale)",
+            ),
+        ),
+    ] {
+        let request = http::Request::get(&path)
+            .header("accept", &accept)
+            .body(Vec::new())
+            .unwrap();
+        let Err(kube::Error::Api(refused)) = client.request::<Value>(request).await else {
+            panic!("{path} {accept}: not refused");
+        };
+        assert_eq!(refused.code, wanted.0, "{path} {accept}");
+        assert_eq!(refused.message, wanted.1, "{path} {accept}");
+    }
+    // Not even a scale is there as protobuf.
+    let scale = http::Request::get(format!("{one}/scale"))
+        .header("accept", "application/vnd.kubernetes.protobuf")
+        .body(kube::client::Body::empty())
+        .unwrap();
+    assert_eq!(client.send(scale).await.unwrap().status(), 406);
+    let none = http::Request::get(format!("{WIDGETS}?labelSelector=nobody"))
+        .header("accept", format!("{partial}List"))
+        .body(Vec::new())
+        .unwrap();
+    let none: Value = client.request(none).await.unwrap();
+    assert_eq!(none.get("items"), Some(&Value::Null), "{none}");
+}
+
+#[tokio::test]
 async fn definitions_that_make_no_sense_are_refused() {
     let etcd = Etcd::start().await.unwrap();
     let server = server(&etcd).await;

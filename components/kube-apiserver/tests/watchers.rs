@@ -284,12 +284,33 @@ async fn lists_and_watches_that_make_no_sense_are_refused() {
             "fieldSelector metadata.name doesn't match requested name".to_owned()
         )
     );
-    // One whose time is over ends at once.
-    let request = http::Request::get(format!("{one}?timeoutSeconds=-1"))
-        .body(Vec::new())
-        .unwrap();
-    let ended = tokio::time::timeout(PATIENCE, client.request_text(request));
-    assert_eq!(ended.await.unwrap().unwrap(), "");
+    for (query, code, why) in [
+        (
+            "resourceVersion=x",
+            500,
+            "resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax",
+        ),
+        (
+            "resourceVersionMatch=Exact&resourceVersion=5",
+            422,
+            "ListOptions.meta.k8s.io \"\" is invalid: [resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided, resourceVersionMatch: Unsupported value: \"Exact\": supported values: \"NotOlderThan\"]",
+        ),
+    ] {
+        assert_eq!(
+            refusal(&client, &format!("{one}?{query}")).await,
+            (code, why.to_owned())
+        );
+    }
+    // One whose time is over ends at once, whatever there is.
+    let namespaces = "/api/v1/namespaces?watch=1";
+    for watched in [
+        format!("{one}?timeoutSeconds=-1"),
+        format!("{namespaces}&timeoutSeconds=-1"),
+    ] {
+        let request = http::Request::get(watched).body(Vec::new()).unwrap();
+        let ended = tokio::time::timeout(PATIENCE, client.request_text(request));
+        assert_eq!(ended.await.unwrap().unwrap(), "");
+    }
 
     let map = ConfigMap {
         metadata: ObjectMeta {

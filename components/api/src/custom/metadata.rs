@@ -5,7 +5,8 @@ use apimachinery::decode;
 use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::{Map, Value};
 
-/// Fits `metadata` to ObjectMeta; gives the paths of unknown fields. Wrong types are errors.
+/// Fits `metadata` to ObjectMeta; gives the paths of unknown fields. Wrong types are errors. Upstream writes it anew from its own
+/// type, which leaves out what is empty: whoever takes the last finalizer away leaves none of the list.
 pub(super) fn coerce(value: &mut Value) -> Result<Vec<String>, String> {
     let Some(object) = value.as_object_mut() else {
         return Ok(Vec::new());
@@ -22,6 +23,7 @@ pub(super) fn coerce(value: &mut Value) -> Result<Vec<String>, String> {
         return Ok(Vec::new());
     };
     let unknown = decode::fit(&schemas, id, metadata).map_err(|error| error.to_string())?;
+    decode::settle(&schemas, id, metadata);
     Ok(unknown
         .into_iter()
         .map(|path| format!("metadata.{path}"))
@@ -54,10 +56,14 @@ pub(super) fn repair(value: &mut Value) {
 pub(super) fn coerce_embedded(schema: &Schema, value: &mut Value) -> Result<Vec<String>, String> {
     let mut unknown = Vec::new();
     let mut failed = None;
-    each_embedded(schema, value, "", &mut |resource, path| match coerce(resource) {
-        Ok(fields) => unknown.extend(fields.into_iter().map(|field| format!("{path}.{field}"))),
-        Err(error) => {
-            failed.get_or_insert(format!("{path}: {error}"));
+    each_embedded(schema, value, "", &mut |resource, path| {
+        // Errors show it as it was sent.
+        let sent = resource.get("metadata").cloned().unwrap_or_default();
+        match coerce(resource) {
+            Ok(fields) => unknown.extend(fields.into_iter().map(|field| format!("{path}.{field}"))),
+            Err(error) => {
+                failed.get_or_insert(format!("{path}.metadata: Invalid value: {sent}: {error}"));
+            }
         }
     });
     failed.map_or(Ok(unknown), Err)
@@ -100,6 +106,41 @@ fn each_embedded(schema: &Schema, value: &mut Value, path: &str, visit: &mut dyn
             }
         }
         _ => {}
+    }
+}
+
+/// The first of what keeps a value's resources from being read as such: it is told alone.
+pub(super) fn unreadable(schema: &Schema, value: &Value, path: &Path) -> Option<Error> {
+    match value {
+        Value::Object(map) => map.iter().find_map(|(key, value)| {
+            let wrong = if schema.embedded {
+                unreadable_field(key, value)
+            } else {
+                None
+            };
+            if let Some(why) = wrong {
+                return Some(Error::invalid(&path.child(key), value, why));
+            }
+            match (schema.properties.get(key), &schema.additional) {
+                (Some(below), _) => unreadable(below, value, &path.child(key)),
+                (None, Additional::Schema(below)) => unreadable(below, value, &path.key(key)),
+                _ => None,
+            }
+        }),
+        Value::Array(items) => {
+            let below = schema.items.as_deref()?;
+            let mut items = items.iter().enumerate();
+            items.find_map(|(index, item)| unreadable(below, item, &path.index(index)))
+        }
+        _ => None,
+    }
+}
+
+fn unreadable_field(key: &str, value: &Value) -> Option<String> {
+    match key {
+        "apiVersion" | "kind" => (!value.is_string()).then(|| "must be a string".to_owned()),
+        "metadata" => coerce(&mut serde_json::json!({"metadata": value.clone()})).err(),
+        _ => None,
     }
 }
 
@@ -243,15 +284,19 @@ mod tests {
                 "template": {"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true},
             }}}}),
         );
-        let mut value = json!({"metadata": {"name": "a", "odd": 1}, "spec": {"template": {"kind": "A", "apiVersion": "v1", "metadata": {"name": "b", "odd": 1}}}});
+        let mut value = json!({"metadata": {"name": "a", "odd": 1, "finalizers": [], "labels": {}}, "spec": {"template": {"kind": "A", "apiVersion": "v1", "metadata": {"name": "b", "odd": 1}}}});
         assert_eq!(coerce(&mut value).unwrap(), ["metadata.odd"]);
         assert_eq!(
             coerce_embedded(&schema, &mut value).unwrap(),
             ["spec.template.metadata.odd"]
         );
+        assert_eq!(value["metadata"], json!({"name": "a"}));
         assert_eq!(value["spec"]["template"]["metadata"], json!({"name": "b"}));
         value["spec"]["template"]["metadata"]["labels"] = json!(5);
-        assert!(coerce_embedded(&schema, &mut value).is_err());
+        assert_eq!(
+            coerce_embedded(&schema, &mut value).unwrap_err(),
+            "spec.template.metadata: Invalid value: {\"labels\":5,\"name\":\"b\"}: json: cannot unmarshal number into Go struct field ObjectMeta.labels of type map[string]string"
+        );
         repair_embedded(&schema, &mut value);
         assert_eq!(value["spec"]["template"]["metadata"], json!({"name": "b"}));
     }

@@ -270,9 +270,10 @@ impl<'a> Validation<'a> {
                         .is_some_and(|number| (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number))
             }
             (Some(Kind::Integer), _) => is_whole(number),
-            (Some(Kind::Number), "float") => number
-                .as_f64()
-                .is_some_and(|number| number.abs() <= f64::from(f32::MAX)),
+            // What is rounded to the greatest float is one.
+            (Some(Kind::Number), "float") => {
+                number.as_f64().is_some_and(|number| (number as f32).is_finite())
+            }
             _ => true,
         };
         if !fits {

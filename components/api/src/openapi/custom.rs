@@ -30,7 +30,7 @@ pub(super) fn add(row: &Resource, out: &mut Map<String, Value>) {
         "properties": {"items": {
             "description": format!("List of {}. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md", row.plural),
             "type": "array",
-            "items": {"allOf": [{"$ref": format!("#/components/schemas/{name}")}]},
+            "items": {"$ref": format!("#/components/schemas/{name}")},
         }},
     });
     typed(&mut list, &row.list_kind, row);
@@ -38,6 +38,7 @@ pub(super) fn add(row: &Resource, out: &mut Map<String, Value>) {
         "ListMeta",
         "Standard list metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
     );
+    name_selectable(&mut list, definition);
     out.insert(format!("{name}List"), list);
 }
 
@@ -61,6 +62,11 @@ fn complete(schema: &mut Value, row: &Resource, definition: &Definition) {
     typed(schema, &row.gvk.kind, row);
     schema["properties"]["metadata"] = reference("ObjectMeta", METADATA);
     embedded(schema);
+    name_selectable(schema, definition);
+}
+
+/// The fields by which objects can be selected, told of them and of their lists.
+fn name_selectable(schema: &mut Value, definition: &Definition) {
     if !definition.selectable.is_empty() {
         let fields = definition.selectable.iter();
         schema["x-kubernetes-selectable-fields"] = fields

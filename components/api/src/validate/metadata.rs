@@ -388,13 +388,32 @@ pub(super) fn update(resource: &Resource, old: &Value, new: &Value) -> ErrorList
     let path = Path::new("metadata");
     let mut errors = ErrorList::new();
     // Admission may have changed what a client can't.
-    let (before, after) = (meta::name(old), meta::name(new));
-    if after.is_empty() {
+    if meta::name(new).is_empty() {
         errors.push(Error::required(
             &path.child("name"),
             "name or generateName is required",
         ));
     }
+    let kept = kept(old, new, &path);
+    // Upstream checks metadata in several places, and its causes repeat accordingly.
+    let times = if matches!(
+        resource.gvk.kind.as_str(),
+        "ConfigMap" | "Namespace" | "Node" | "Pod" | "Job" | "PersistentVolume"
+    ) {
+        4
+    } else {
+        3
+    };
+    errors.extend(std::iter::repeat_n(kept, 2).flatten());
+    errors.extend(std::iter::repeat_n(shared(new, &path), times).flatten());
+    errors.extend(unknown_finalizers(resource, new, &path));
+    errors
+}
+
+/// What of a changed object's metadata may not change, or only in one direction.
+fn kept(old: &Value, new: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let (before, after) = (meta::name(old), meta::name(new));
     if before != after {
         errors.push(Error::invalid(&path.child("name"), after, "field is immutable"));
     }
@@ -434,16 +453,5 @@ pub(super) fn update(resource: &Resource, old: &Value, new: &Value) -> ErrorList
             "must not be decremented",
         ));
     }
-    // Upstream checks metadata in several places, and its causes repeat accordingly.
-    let times = if matches!(
-        resource.gvk.kind.as_str(),
-        "ConfigMap" | "Namespace" | "Node" | "Pod" | "Job" | "PersistentVolume"
-    ) {
-        4
-    } else {
-        3
-    };
-    errors.extend(std::iter::repeat_n(shared(new, &path), times).flatten());
-    errors.extend(unknown_finalizers(resource, new, &path));
     errors
 }

@@ -5,6 +5,7 @@ pub mod atomics;
 pub mod evaluation;
 pub mod failure;
 pub mod mutating;
+pub mod nulls;
 pub mod params;
 pub mod policy;
 pub mod sync;

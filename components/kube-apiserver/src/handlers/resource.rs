@@ -41,32 +41,19 @@ pub async fn handle(
         };
     }
 
-    // To proxies all methods go; of the others each has its own, and HEAD is nobody's.
-    if request.method == http::Method::HEAD && info.subresource != "proxy" {
-        return Err(ApiError::method_not_allowed());
-    }
-    if info.subresource.is_empty() {
-        if !row.has_verb(&info.verb) || !names_fittingly(&info.verb, &info.name) {
-            return Err(ApiError::method_not_allowed());
-        }
-    } else {
-        let Some(subresource) = row.subresource(&info.subresource) else {
-            return Err(match row.custom {
-                Some(_) => ApiError::not_found(&row.group_resource(), &info.name),
-                None => no_such_resource(),
-            });
-        };
-        // A proxy passes OPTIONS on too, which is no verb of the API.
-        let passed_on = info.subresource == "proxy" && request.method == http::Method::OPTIONS;
-        if !passed_on && !subresource.verbs.contains(&info.verb) {
-            return Err(ApiError::method_not_allowed());
-        }
+    match row.custom {
+        Some(_) => check_custom(row, request)?,
+        None => check_built_in(row, request)?,
     }
     if let Some(warning) = row.custom.as_ref().and_then(|custom| custom.deprecation.as_ref()) {
         request.warn(warning.as_str());
     }
     warn_of_deprecation(server, request, row);
-    let target = Target::of(server, Arc::clone(row), info);
+    let mut target = Target::of(server, Arc::clone(row), info);
+    if info.verb == "create" && info.subresource.is_empty() {
+        // Whatever the path says: a new object has the name that is in it.
+        target.name.clear();
+    }
     match handler(server, request, &target, upgrade) {
         Some(handling) => handling.await,
         None => Err(ApiError::method_not_allowed()),
@@ -119,6 +106,47 @@ fn handler<'a>(
         ("deletecollection", "") => delete::delete_collection(server, request, target).boxed(),
         _ => return None,
     })
+}
+
+/// Paths of built-in kinds have routes for methods. To proxies all go; of the others each has its own, and HEAD is nobody's.
+fn check_built_in(row: &Resource, request: &ApiRequest) -> Result<(), ApiError> {
+    let info = &request.info;
+    if request.method == http::Method::HEAD && info.subresource != "proxy" {
+        return Err(ApiError::method_not_allowed());
+    }
+    if info.subresource.is_empty() {
+        if !row.has_verb(&info.verb) || !names_fittingly(&info.verb, &info.name) {
+            return Err(ApiError::method_not_allowed());
+        }
+        return Ok(());
+    }
+    let subresource = row.subresource(&info.subresource).ok_or_else(no_such_resource)?;
+    // A proxy passes OPTIONS on too, which is no verb of the API.
+    let passed_on = info.subresource == "proxy" && request.method == http::Method::OPTIONS;
+    if !passed_on && !subresource.verbs.contains(&info.verb) {
+        return Err(ApiError::method_not_allowed());
+    }
+    Ok(())
+}
+
+/// Custom resources have no routes: the verb alone decides, so that HEAD reads, and an object may be created under any name.
+fn check_custom(row: &Resource, request: &ApiRequest) -> Result<(), ApiError> {
+    let info = &request.info;
+    let known = if info.subresource.is_empty() {
+        row.has_verb(&info.verb)
+    } else {
+        let subresource = row.subresource(&info.subresource);
+        let subresource =
+            subresource.ok_or_else(|| ApiError::not_found(&row.group_resource(), &info.name))?;
+        subresource.verbs.contains(&info.verb)
+    };
+    if !known {
+        return Err(ApiError::method_not_supported(&row.group_resource(), &info.verb));
+    }
+    if info.name.is_empty() && matches!(info.verb.as_str(), "update" | "patch") {
+        return Err(ApiError::bad_request("name must be provided"));
+    }
+    Ok(())
 }
 
 /// One object is read and changed by its name; a new one is made in the collection.

@@ -105,7 +105,7 @@ fn selector_text(selector: &Value) -> String {
 }
 
 pub async fn get(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate_scale(request)?;
+    let accepted = media::negotiate_scale(request, &target.row)?;
     let object = target
         .store
         .get(&target.namespace, &target.name, RequestedRevision::Unset)
@@ -135,7 +135,7 @@ pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> R
         "patch" => Some(Form::of(&target.row, &media_type)?),
         _ => None,
     };
-    let accepted = media::negotiate_scale(request)?;
+    let accepted = media::negotiate_scale(request, &target.row)?;
     let applies = form == Some(Form::Apply);
     let kind = if form.is_some() {
         "PatchOptions"

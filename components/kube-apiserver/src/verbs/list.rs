@@ -261,7 +261,7 @@ fn shaped(
             "kind": "PartialObjectMetadataList",
             "apiVersion": format!("meta.k8s.io/{version}"),
             "metadata": metadata,
-            "items": objects.iter().map(|object| present::partial(object, version)).collect::<Vec<_>>(),
+            "items": partial_items(&objects, version),
         }),
         Shape::Object | Shape::Discovery { .. } => json!({
             "kind": row.list_kind,
@@ -274,4 +274,10 @@ fn shaped(
         }),
     };
     Ok(answer::value(StatusCode::OK, &value, accepted))
+}
+
+/// Upstream appends to a list that it doesn't make: without an item there is none.
+fn partial_items(objects: &[Value], version: &str) -> Option<Vec<Value>> {
+    let items = objects.iter().map(|object| present::partial(object, version));
+    (!objects.is_empty()).then(|| items.collect())
 }

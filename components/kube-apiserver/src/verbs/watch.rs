@@ -18,8 +18,8 @@ use crate::selectors;
 use crate::server::Server;
 use crate::serving::body::{Body, Response};
 use api::Resource;
-use apimachinery::ApiError;
 use apimachinery::field::{Error, Path};
+use apimachinery::{ApiError, Reason};
 use bytes::Bytes;
 use end::End;
 use http::StatusCode;
@@ -75,10 +75,11 @@ pub async fn watch(
         _ => server.flags.min_request_timeout as f64 * (1.0 + rand::random::<f64>()),
     };
     let time = Duration::from_secs_f64(seconds);
+    let revision = RequestedRevision::parse(query.get("resourceVersion").unwrap_or(""))
+        .map_err(|error| unreadable(error, target))?;
     let begins = target.store.watch(WatchRequest {
         namespace: (!target.namespace.is_empty()).then(|| target.namespace.clone()),
-        revision: RequestedRevision::parse(query.get("resourceVersion").unwrap_or(""))
-            .map_err(|error| target.error(error))?,
+        revision,
         send_initial_events,
         bookmarks,
         until: tokio::time::Instant::now().checked_add(time),
@@ -135,6 +136,15 @@ pub async fn watch(
     ))
 }
 
+/// Unlike a list's, upstream doesn't take a watch's unreadable revision for the client's mistake.
+fn unreadable(error: StorageError, target: &Target) -> ApiError {
+    let StorageError::InvalidResourceVersion { value } = error else {
+        return target.error(error);
+    };
+    let why = crate::stores::invalid_revision(&value);
+    ApiError::new(500, Reason::Unknown, why, None)
+}
+
 fn check_options(
     request: &ApiRequest,
     send_initial_events: Option<bool>,
@@ -143,20 +153,12 @@ fn check_options(
     let version_match = request.query.get("resourceVersionMatch").unwrap_or("");
     let mut errors = Vec::new();
     let path = Path::new("resourceVersionMatch");
+    let fits = version_match == "NotOlderThan";
     if send_initial_events.is_some() {
-        if version_match != "NotOlderThan" {
+        if !fits {
             errors.push(Error::forbidden(
                 &path,
                 "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-            ));
-            if !version_match.is_empty() {
-                errors.push(Error::not_supported(&path, version_match, &["NotOlderThan"]));
-            }
-        }
-        if !request.query.get("continue").unwrap_or("").is_empty() {
-            errors.push(Error::forbidden(
-                &path,
-                "resourceVersionMatch is forbidden when continue is provided",
             ));
         }
         if !watch_list {
@@ -165,11 +167,23 @@ fn check_options(
                 "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
             ));
         }
-    } else if !version_match.is_empty() {
-        errors.push(Error::forbidden(
-            &path,
-            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        ));
+    }
+    if !version_match.is_empty() {
+        if send_initial_events.is_none() {
+            errors.push(Error::forbidden(
+                &path,
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ));
+        }
+        if !fits {
+            errors.push(Error::not_supported(&path, version_match, &["NotOlderThan"]));
+        }
+        if !request.query.get("continue").unwrap_or("").is_empty() {
+            errors.push(Error::forbidden(
+                &path,
+                "resourceVersionMatch is forbidden when continue is provided",
+            ));
+        }
     }
     refuse("ListOptions", &errors)
 }

@@ -2,7 +2,7 @@
 
 use super::evaluation::{Budget, LazyVariables, values};
 use super::policy::{Expression, PatchType, Policy};
-use super::{atomics, type_names};
+use super::{atomics, nulls, type_names};
 use crate::admission::inputs::Inputs;
 use crate::admission::matching::Invocation;
 use crate::kinds::{self, said::Misread};
@@ -171,6 +171,7 @@ fn applied(made: &cel::Value<'_>, object: &Value, invocation: &Invocation) -> Re
         ));
     };
     named_rightly(configuration)?;
+    let said = configuration;
     let mut made = made
         .to_json()
         .ok_or_else(|| "invalid return type: *types.Err".to_owned())?;
@@ -185,9 +186,11 @@ fn applied(made: &cel::Value<'_>, object: &Value, invocation: &Invocation) -> Re
     };
     let schema = schema.ok_or_else(|| format!("unable to find the type of {}", kind.kind))?;
     let ty = apimachinery::Type::Struct(schema);
-    let configuration = apply::validate(&row.schemas, &ty, &made).map_err(|errors| {
-        format!("error applying patch: failed to convert patch object to typed object: {errors}")
-    })?;
+    let configuration = nulls::refuse(&row.schemas, &ty, said)
+        .and_then(|()| apply::validate(&row.schemas, &ty, &made))
+        .map_err(|errors| {
+            format!("error applying patch: failed to convert patch object to typed object: {errors}")
+        })?;
     let atomic = atomics::of(&row.schemas, &ty, &made);
     if !atomic.is_empty() {
         return Err(format!(

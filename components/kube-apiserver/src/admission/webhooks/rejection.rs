@@ -93,6 +93,9 @@ mod tests {
         ] {
             let error = denied("w", status.as_ref());
             assert_eq!((error.code(), error.message()), (code, message));
+            // A reason of its own stays what it is.
+            let reason = status.as_ref().and_then(|status| status.get("reason"));
+            assert_eq!(error.to_status().get("reason"), reason);
         }
         assert_eq!(
             failed_closed("w", "x").message(),

@@ -327,6 +327,17 @@ fn defaults_of_whole_objects_are_resources() {
     );
     let whole = json!({"apiVersion": "example.com/v1", "kind": "A", "foo": "abc"});
     assert_eq!(of_schema(schema(whole)), [""; 0]);
+    // What can't be read as one is told alone.
+    assert_eq!(
+        of_schema(schema(json!({"metadata": {"name": 42}}))),
+        [
+            "default.metadata: Invalid value: {\"name\":42}: json: cannot unmarshal number into Go struct field ObjectMeta.name of type string"
+        ]
+    );
+    assert_eq!(
+        of_schema(schema(json!({"kind": 1}))),
+        ["default.kind: Invalid value: 1: must be a string"]
+    );
 }
 
 #[test]
