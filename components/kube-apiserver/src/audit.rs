@@ -13,7 +13,6 @@ pub mod truncate;
 use crate::connect::relay::Joined;
 use crate::header;
 use crate::serving::body::{Body, Response};
-use apimachinery::ApiError;
 use backend::Backend;
 use event::{Stage, event};
 use futures::FutureExt;
@@ -27,6 +26,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// An event without which a request must not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("failed to store audit event")]
+pub struct Lost;
 
 /// The caller's Audit-ID as it is, or a fresh one.
 pub fn id_of(headers: &HeaderMap) -> String {
@@ -77,8 +81,9 @@ impl Audit {
         }
     }
 
-    /// Finds out what is to be recorded, once the user is known (or known not to be), and records the reception.
-    pub async fn begin(&self, record: &mut Record) -> Result<(), ApiError> {
+    /// Finds out what is to be recorded, once the user is known (or known not to be), and records the reception. A request
+    /// that must not go on without this event has no others.
+    pub async fn begin(&self, record: &mut Record) -> Result<(), Lost> {
         let Some(enabled) = &self.enabled else {
             return Ok(());
         };
@@ -86,7 +91,8 @@ impl Audit {
         let lost = enabled.record(record, Stage::RequestReceived).await;
         if lost {
             enabled.counts.rejected.inc();
-            return Err(ApiError::internal("failed to store audit event"));
+            record.rules = None;
+            return Err(Lost);
         }
         Ok(())
     }

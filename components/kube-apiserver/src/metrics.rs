@@ -15,6 +15,7 @@ pub mod streams;
 pub mod summary;
 pub mod timed;
 pub mod tokens;
+pub mod watches;
 
 use crate::admission::metrics::AdmissionMetrics;
 use crate::build_info::{BuildInfo, VersionLabels};
@@ -38,6 +39,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use requests::RequestMetrics;
 use streams::StreamMetrics;
+use watches::WatchMetrics;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabels {
@@ -79,6 +81,7 @@ pub struct Metrics {
     /// What of them is told.
     selection: Selection,
     pub requests: RequestMetrics,
+    pub watches: WatchMetrics,
     inflight: Family<KindLabels, Gauge>,
     waiting: Family<KindLabels, Gauge>,
     late: Family<EndLabels, Counter>,
@@ -140,6 +143,7 @@ impl Metrics {
             deprecated.clone(),
         );
         let requests = RequestMetrics::register(&mut registry);
+        let watches = WatchMetrics::register(&mut registry);
         let built = Family::<Vec<(String, String)>, Gauge>::default();
         built.get_or_create(&build.labels()).set(1);
         registry.register("kubernetes_build_info", "What the program was built from", built);
@@ -164,6 +168,7 @@ impl Metrics {
             registry,
             selection,
             requests,
+            watches,
             inflight,
             waiting,
             late,

@@ -224,7 +224,12 @@ async fn identified(
     form: &FailureForm,
     record: &mut audit::Record,
 ) -> Result<Response, ApiError> {
-    traced("audit", server.audit.begin(record)).await?;
+    let begun = Instant::now();
+    let begins = traced("audit", server.audit.begin(record)).await;
+    server.metrics.access.step(Step::Audit, begun.elapsed());
+    if let Err(lost) = begins {
+        return Ok(undecided(&asked.arrived.parts.uri, &lost.to_string()));
+    }
     let acting = acting_user(server, &asked, user, record);
     let user = traced("impersonation", acting).await?;
     let begun = Instant::now();

@@ -128,8 +128,13 @@ impl ApiRequest {
 
     /// Notes the object that was sent for audit events that carry it.
     pub fn note_object(&self, object: &Compact) {
+        self.note_value(|| object.to_whole());
+    }
+
+    /// The same of what isn't an object of a kind.
+    pub fn note_value(&self, told: impl FnOnce() -> Value) {
         if self.tells_object {
-            self.annotations.lock().object = Some(object.to_whole());
+            self.annotations.lock().object = Some(told());
         }
     }
 

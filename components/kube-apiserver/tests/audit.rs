@@ -150,6 +150,41 @@ async fn events_tell_what_the_policy_wants() {
     assert!(!taken && told.get("requestObject").is_none(), "{told}");
     assert!(told["objectRef"].get("name").is_none(), "{told}");
     assert_eq!(told["responseObject"]["kind"], "Status");
+    // Options of a deletion are told as they were read, and neither those nor a patch that were not.
+    for (method, kind, body, object) in [
+        (
+            "PATCH",
+            "application/other-patch",
+            json!({"data": {}}),
+            Value::Null,
+        ),
+        (
+            "DELETE",
+            "application/json",
+            json!({"propagationPolicy": 1}),
+            Value::Null,
+        ),
+        (
+            "DELETE",
+            "application/json",
+            json!({"apiVersion": "v1", "propagationPolicy": "Background", "strange": 1}),
+            json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/__internal", "propagationPolicy": "Background"}),
+        ),
+    ] {
+        let sent = exchange::send(
+            &admin,
+            method,
+            "/api/v1/namespaces/default/configmaps/asked",
+            kind,
+            &body,
+        );
+        let id = sent.await.unwrap().headers["audit-id"].clone();
+        let told = event(&log, |event| {
+            event["auditID"] == *id.to_str().unwrap() && event["stage"] == "ResponseComplete"
+        })
+        .await;
+        assert_eq!(told["requestObject"], object, "{method} {body}");
+    }
 
     // Metadata tells no contents.
     let secrets: Api<Secret> = Api::namespaced(admin.clone(), "default");

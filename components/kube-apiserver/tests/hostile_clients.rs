@@ -132,7 +132,7 @@ async fn slow_and_large_bodies_end_with_an_answer() {
     assert_eq!(answer.code, 504, "{answer:?}");
     assert!(begin.elapsed() >= Duration::from_secs(2));
 
-    // The length alone is enough; the body isn't waited for.
+    // The length alone is enough; a body that doesn't come isn't waited for.
     let head = format!("POST {MAPS} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000\r\n\r\n");
     assert_eq!(bench.target.exchange(head.as_bytes()).await.code, 413);
     // Without a length, the limit holds while it is read.
@@ -140,6 +140,15 @@ async fn slow_and_large_bodies_end_with_an_answer() {
     let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
     let endless = [head.as_bytes(), &chunk.repeat(60)].concat();
     assert_eq!(bench.target.exchange(&endless).await.code, 413);
+    // Regression: who looks for the answer once all is sent found a closed connection.
+    for length in [3_200_000, 8_000_000] {
+        let large = post(MAPS, "application/json", &vec![b' '; length]);
+        let mut client = bench.target.connect(b"http/1.1").await;
+        client.write_all(&large).await.unwrap();
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 413", "{length}");
+    }
     // Compressed, it could be anything.
     let packed =
         format!("POST {MAPS} HTTP/1.1\r\nhost: x\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc");

@@ -257,6 +257,20 @@ async fn refusal(client: &kube::Client, path: &str) -> (u16, String) {
     }
 }
 
+/// Regression: a watch from no revision waited for etcd without regard to its own time, and failed as a request.
+#[tokio::test]
+async fn watches_end_in_time_while_etcd_hangs() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(&binary(), &etcd, &[]).await.unwrap();
+    let client = server.admin().await.unwrap();
+    etcd.freeze(0, true).unwrap();
+    let watch = "/api/v1/namespaces/default/configmaps?watch=1&timeoutSeconds=1";
+    let request = http::Request::get(watch).body(Vec::new()).unwrap();
+    let ended = tokio::time::timeout(PATIENCE, client.request_text(request)).await;
+    etcd.freeze(0, false).unwrap();
+    assert_eq!(ended.unwrap().unwrap(), "");
+}
+
 #[tokio::test]
 async fn lists_and_watches_that_make_no_sense_are_refused() {
     let etcd = Etcd::start().await.unwrap();

@@ -4,6 +4,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::Barrier;
 use std::time::Duration;
 use testkit::cluster::Cluster;
 use testkit::webhook::{Answer, WebhookServer};
@@ -438,6 +439,112 @@ async fn the_time_of_a_pod_that_goes_only_gets_shorter() {
         .await
         .taken();
     assert_eq!(cluster.get(&path).await.code, StatusCode::NOT_FOUND);
+}
+
+/// Regression: what a deletion's query required of the object was not looked at, and the object was gone.
+#[tokio::test]
+async fn deletions_keep_what_their_query_requires() {
+    let cluster = start().await;
+    let made = cluster
+        .post(MAPS, json!({"metadata": {"name": "kept"}}))
+        .await
+        .taken();
+    let (uid, version) = (&made["metadata"]["uid"], version(&made));
+    let (uid, version) = (uid.as_str().unwrap(), version.as_str().unwrap());
+    let one = format!("{MAPS}/kept");
+    for (path, code) in [
+        (format!("{one}?uid=other"), StatusCode::CONFLICT),
+        (format!("{one}?resourceVersion=1"), StatusCode::CONFLICT),
+        (format!("{one}?uid={uid}&resourceVersion=x"), StatusCode::CONFLICT),
+        (
+            format!("{MAPS}?fieldSelector=metadata.name%3Dkept&uid=other"),
+            StatusCode::CONFLICT,
+        ),
+        (
+            format!("{MAPS}?fieldSelector=metadata.name%3Dkept&resourceVersion=0"),
+            StatusCode::CONFLICT,
+        ),
+        (
+            format!("{one}?propagationPolicy="),
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ),
+        (
+            format!("{one}?uid={uid}&resourceVersion={version}"),
+            StatusCode::OK,
+        ),
+    ] {
+        assert_eq!(cluster.get(&one).await.code, StatusCode::OK, "before {path}");
+        assert_eq!(cluster.delete(&path).await.code, code, "{path}");
+    }
+    assert_eq!(cluster.get(&one).await.code, StatusCode::NOT_FOUND);
+}
+
+/// Regression: of two writers who took the last finalizer away one was told that there is no such object.
+// The webhook holds both back on threads of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_ends_an_object_last_has_ended_it_too() {
+    use base64::Engine;
+    let cluster = start().await;
+    let pki = cluster.server.pki();
+    let both = Barrier::new(2);
+    let hook = WebhookServer::start(pki, &[], move |seen| {
+        let review = &seen.body["request"];
+        if review["name"] == "held" {
+            both.wait();
+        }
+        let allowed = review["name"] != "refused";
+        Answer::ok(
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "response": {"uid": review["uid"], "allowed": allowed}}),
+        )
+    })
+    .await
+    .unwrap();
+    let bundle = std::fs::read(pki.file("ca.crt")).unwrap();
+    let bundle = base64::engine::general_purpose::STANDARD.encode(bundle);
+    let held = json!({"metadata": {"name": "held", "finalizers": ["example.com/f"]}});
+    cluster.post(MAPS, held).await.taken();
+    let one = format!("{MAPS}/held");
+    cluster.delete(&one).await.taken();
+    cluster
+        .post(MAPS, json!({"metadata": {"name": "refused"}}))
+        .await
+        .taken();
+    let webhooks = json!([{"name": "hold.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+        "clientConfig": {"url": hook.url("/hold"), "caBundle": bundle},
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["UPDATE"]}]}]);
+    cluster
+        .post(
+            "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+            json!({"metadata": {"name": "hold"}, "webhooks": webhooks}),
+        )
+        .await
+        .taken();
+    eventually(Duration::from_secs(60), "the webhook is asked", async || {
+        let told = cluster
+            .merge(&format!("{MAPS}/refused"), json!({"data": {"k": "v"}}))
+            .await;
+        told.code.is_success().then(|| "not yet".to_owned())
+    })
+    .await;
+    let end = || cluster.merge(&one, json!({"metadata": {"finalizers": null}}));
+    let (first, second) = tokio::join!(end(), end());
+    assert_eq!((first.code, second.code), (StatusCode::OK, StatusCode::OK));
+    assert_eq!(cluster.get(&one).await.code, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn whoever_lets_the_server_choose_a_name_may_try_again() {
+    let cluster = start().await;
+    let map = json!({"metadata": {"name": "g1", "generateName": "g"}});
+    cluster.post(MAPS, map.clone()).await.taken();
+    let again = cluster.post(MAPS, map).await;
+    assert_eq!(again.code, StatusCode::CONFLICT);
+    assert_eq!(
+        again.body["message"],
+        "configmaps \"g1\" already exists, the server was not able to generate a unique name for the object"
+    );
+    assert_eq!(again.body["details"]["retryAfterSeconds"], 1);
 }
 
 #[tokio::test]

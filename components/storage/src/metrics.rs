@@ -44,10 +44,6 @@ const WAITS: [f64; 13] = [
 ];
 /// Upstream's, of keys that share a lease.
 const LEASES: [f64; 7] = [10.0, 50.0, 100.0, 500.0, 1000.0, 2500.0, 5000.0];
-/// 1 KiB to 128 KiB.
-const SIZES: [f64; 8] = [
-    1_024.0, 2_048.0, 4_096.0, 8_192.0, 16_384.0, 32_768.0, 65_536.0, 131_072.0,
-];
 
 /// What a backend counts of itself.
 #[derive(Debug)]
@@ -107,8 +103,6 @@ pub struct ResourceMetrics {
     /// Watchers that fell behind what is kept for them.
     pub(crate) left_behind: Count,
     pub(crate) waits: AtomicHistogram,
-    sent: Count,
-    sizes: AtomicHistogram,
 }
 
 #[derive(Debug, Default)]
@@ -141,8 +135,6 @@ impl Default for ResourceMetrics {
             undecodable: Count::default(),
             left_behind: Count::default(),
             waits: AtomicHistogram::new(&WAITS),
-            sent: Count::default(),
-            sizes: AtomicHistogram::new(&SIZES),
         }
     }
 }
@@ -162,11 +154,5 @@ impl ResourceMetrics {
     pub(crate) fn waited(&self, time: Duration, seen: bool) {
         self.waits.observe(time.as_secs_f64());
         if seen { &self.consistent } else { &self.fallbacks }.add(1);
-    }
-
-    /// An event of this many bytes went to a watcher.
-    pub fn sent(&self, bytes: usize) {
-        self.sent.add(1);
-        self.sizes.observe(bytes as f64);
     }
 }

@@ -124,6 +124,9 @@ struct GroupResources {
     unknown: Unknown,
 }
 
+/// Stands for all groups.
+const EVERY_GROUP: &str = "*";
+
 /// Fields that policies don't have. Upstream warns of them and goes on.
 type Unknown = BTreeMap<String, serde::de::IgnoredAny>;
 
@@ -234,7 +237,7 @@ impl Rule {
 
 impl GroupResources {
     fn fit(&self, info: &RequestInfo) -> bool {
-        if self.group != info.group {
+        if self.group != info.group && self.group != EVERY_GROUP {
             return false;
         }
         let combined = if info.subresource.is_empty() {
@@ -288,7 +291,7 @@ mod tests {
     #[test]
     fn the_first_rule_that_fits_decides() {
         let policy = policy(
-            "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: None, users: [quiet]}\n- {level: Request, resources: [{group: '', resources: [secrets]}]}\n- {level: None, nonResourceURLs: ['/health*']}\n- {level: Metadata, omitStages: [RequestReceived], omitManagedFields: true}\n",
+            "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: None, users: [quiet]}\n- {level: Request, resources: [{group: '', resources: [secrets]}]}\n- {level: None, nonResourceURLs: ['/health*']}\n- {level: RequestResponse, resources: [{group: '*', resources: [deployments]}]}\n- {level: Metadata, omitStages: [RequestReceived], omitManagedFields: true}\n",
         )
         .unwrap();
         let user = |name: &str| User {
@@ -308,6 +311,7 @@ mod tests {
             ("quiet", resource("secrets"), Level::None),
             ("x", resource("secrets"), Level::Request),
             ("x", resource("pods"), Level::Metadata),
+            ("x", resource("deployments"), Level::RequestResponse),
             ("x", path("/healthz"), Level::None),
             ("x", path("/version"), Level::Metadata),
         ] {

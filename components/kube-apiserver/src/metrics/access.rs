@@ -38,15 +38,20 @@ struct Outcome<C> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Authentication,
+    Audit,
     Impersonation,
+    /// The same where rights to it may be limited.
+    ConstrainedImpersonation,
     PriorityAndFairness,
     Authorization,
 }
 
 impl Step {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 6] = [
         Self::Authentication,
+        Self::Audit,
         Self::Impersonation,
+        Self::ConstrainedImpersonation,
         Self::PriorityAndFairness,
         Self::Authorization,
     ];
@@ -54,7 +59,9 @@ impl Step {
     fn name(self) -> &'static str {
         match self {
             Self::Authentication => "authentication",
+            Self::Audit => "audit",
             Self::Impersonation => "impersonation",
+            Self::ConstrainedImpersonation => "constrainedimpersonation",
             Self::PriorityAndFairness => "priorityandfairness",
             Self::Authorization => "authorization",
         }

@@ -30,14 +30,6 @@ use storage::metrics::AtomicHistogram;
 
 type Table = HashMap<OwnedLabels, Arc<Series>, RandomState>;
 
-const DURATIONS: [f64; 23] = [
-    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
-    20.0, 30.0, 45.0, 60.0,
-];
-const WAITS: [f64; 21] = [
-    0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
-    45.0, 60.0,
-];
 const SIZES: [f64; 7] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -72,7 +64,7 @@ pub struct RequestMetrics {
 impl RequestMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let family = Family::<ValidationLabels, AtomicHistogram, _>::new_with_constructor(|| {
-            AtomicHistogram::new(&WAITS)
+            AtomicHistogram::new(&series::WAITS)
         });
         let validations = labels::VALIDATIONS
             .map(|field_validation| family.get_or_create_owned(&ValidationLabels { field_validation }));
@@ -113,21 +105,17 @@ impl RequestMetrics {
         if info.is_long_running() {
             if let Body::Stream(stream) = response.body_mut() {
                 let stream = std::mem::replace(stream, futures::stream::empty().boxed());
-                let open = Open::new(series);
+                let open = Open::new(series, record.began);
                 *response.body_mut() = Body::stream(stream.inspect(move |_| {
                     let _ = &open;
                 }));
             }
             return;
         }
-        let seconds = elapsed.as_secs_f64();
         let writes = matches!(record.method.as_str(), "POST" | "PUT" | "PATCH") && info.is_resource;
-        series.durations(&DURATIONS, dry_run).observe(seconds);
-        if !dry_run {
-            series.waits(&WAITS).observe(seconds);
-        }
+        series.took(elapsed, dry_run);
         if writes {
-            self.validations[field_validation(&record.uri)].observe(seconds);
+            self.validations[field_validation(&record.uri)].observe(elapsed.as_secs_f64());
         }
         if record.body_bytes > 0 && info.is_resource {
             series.bodies().observe(record.body_bytes as f64);
@@ -258,6 +246,7 @@ impl Collector for RequestMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     #[test]
     fn made_up_resources_share_a_series_and_known_ones_keep_theirs() {
@@ -283,8 +272,8 @@ mod tests {
         pods.answered(200, true);
         pods.answered(200, false);
         pods.terminated(504);
-        pods.durations(&DURATIONS, false).observe(0.03);
-        let open = Open::new(Arc::clone(&pods));
+        pods.took(Duration::from_millis(30), false);
+        let open = Open::new(Arc::clone(&pods), Instant::now());
         let text = || {
             let mut text = String::new();
             prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();

@@ -27,15 +27,20 @@ pub(super) async fn acting_user(
     };
     let begun = Instant::now();
     let request = Attributes::of_request(&user, &asked.info, &asked.query);
+    let is_constrained = server.has_feature("ConstrainedImpersonation");
     let outcome = impersonation::impersonate(
         &server.authorizer,
         &server.metrics.impersonation,
         &request,
         &target,
-        server.has_feature("ConstrainedImpersonation"),
+        is_constrained,
     )
     .await;
-    server.metrics.access.step(Step::Impersonation, begun.elapsed());
+    let step = match is_constrained {
+        true => Step::ConstrainedImpersonation,
+        false => Step::Impersonation,
+    };
+    server.metrics.access.step(step, begun.elapsed());
     let outcome = outcome?;
     let target = Arc::new(outcome.user);
     record.impersonated = Some(Arc::clone(&target));

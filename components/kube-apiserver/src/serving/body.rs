@@ -10,6 +10,7 @@ use std::convert::Infallible;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// Largest request body that is read; larger ones get 413.
 pub const MAX_REQUEST_BODY: usize = 3 * 1024 * 1024;
@@ -175,21 +176,46 @@ pub enum ReadError {
     Broken,
 }
 
-/// Reads a whole request body, up to [`MAX_REQUEST_BODY`].
-pub async fn read<B>(body: B) -> Result<Bytes, ReadError>
+/// Reads a whole request body, up to [`MAX_REQUEST_BODY`]. Of a longer one the rest is waited for as well, as far as it
+/// is likely to end: most clients look for an answer only when they have sent all, and a connection that is closed
+/// before has none for them.
+pub async fn read<B>(mut body: B) -> Result<Bytes, ReadError>
 where
     B: HttpBody<Data = Bytes, Error = hyper::Error> + Unpin,
 {
     if body.size_hint().lower() > MAX_REQUEST_BODY as u64 {
+        drop_rest(&mut body).await;
         return Err(ReadError::TooLarge);
     }
-    match http_body_util::Limited::new(body, MAX_REQUEST_BODY)
+    match http_body_util::Limited::new(&mut body, MAX_REQUEST_BODY)
         .collect()
         .await
     {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(ReadError::TooLarge),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            drop_rest(&mut body).await;
+            Err(ReadError::TooLarge)
+        }
         Err(_) => Err(ReadError::Broken),
+    }
+}
+
+/// Bytes of a body that nobody wants which are taken all the same.
+const MOST_DROPPED: usize = 16 * 1024 * 1024;
+
+/// A client that sends nothing for so long waits for the answer already.
+const PAUSE: Duration = Duration::from_secs(1);
+
+async fn drop_rest<B>(body: &mut B)
+where
+    B: HttpBody<Data = Bytes, Error = hyper::Error> + Unpin,
+{
+    let mut dropped = 0;
+    while dropped < MOST_DROPPED {
+        match tokio::time::timeout(PAUSE, body.frame()).await {
+            Ok(Some(Ok(frame))) => dropped += frame.data_ref().map_or(0, Bytes::len),
+            _ => return,
+        }
     }
 }
 

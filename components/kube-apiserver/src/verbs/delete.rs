@@ -92,18 +92,30 @@ fn read_options(request: &ApiRequest) -> Result<DeleteOptions, ApiError> {
     if request.body.is_empty() {
         return DeleteOptions::read(request, None);
     }
+    let body = options_of_body(request).inspect_err(|_| request.note_undecoded())?;
+    request.note_value(|| {
+        let mut told = body.clone();
+        // As upstream holds them.
+        told["kind"] = json!("DeleteOptions");
+        told["apiVersion"] = json!("meta.k8s.io/__internal");
+        told
+    });
+    DeleteOptions::read(request, Some(&body))
+}
+
+/// The options that a body says, of their types.
+fn options_of_body(request: &ApiRequest) -> Result<Value, ApiError> {
     let media_type = media::content_type(&request.headers);
     if media_type == media::PROTOBUF {
         let envelope =
             crate::protobuf::open(&request.body).map_err(|error| ApiError::bad_request(error.to_string()))?;
         let schemas = api::schema::built_in();
-        let body = crate::protobuf::decode(
+        return crate::protobuf::decode(
             &schemas,
             "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions",
             envelope.raw,
         )
-        .map_err(|error| ApiError::bad_request(error.to_string()))?;
-        return DeleteOptions::read(request, Some(&body));
+        .map_err(|error| ApiError::bad_request(error.to_string()));
     }
     if !matches!(media_type.as_str(), media::JSON | media::YAML) {
         return Err(ApiError::unsupported_media_type(&[
@@ -135,7 +147,7 @@ fn read_options(request: &ApiRequest) -> Result<DeleteOptions, ApiError> {
         )));
     }
     fit_options(&mut body)?;
-    DeleteOptions::read(request, Some(&body))
+    Ok(body)
 }
 
 /// Options of the wrong types are refused, and not left out: a deletion with `dryRun: "All"` must not happen.

@@ -56,7 +56,8 @@ impl Form {
 }
 
 pub async fn patch(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let form = Form::of(&target.row, &media::content_type(&request.headers))?;
+    let form = Form::of(&target.row, &media::content_type(&request.headers))
+        .inspect_err(|_| request.note_undecoded())?;
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = options::write(request, "PatchOptions", form == Form::Apply)?;
     check_key(&target.name)?;

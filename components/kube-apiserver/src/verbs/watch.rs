@@ -11,6 +11,7 @@ use crate::connect::listening::Listener;
 use crate::definitions::conversion;
 use crate::kinds;
 use crate::media::{self, Answer, Encoding, Shape};
+use crate::metrics::watches::SentEvents;
 use crate::present;
 use crate::request::ApiRequest;
 use crate::request_info::says_true;
@@ -120,6 +121,7 @@ pub async fn watch(
         columns_sent: false,
         late,
         asked: (send_initial_events == Some(true)).then_some(begun),
+        sent: server.metrics.watches.of(&target.row),
     };
     if let Some(listener) = listener {
         return Ok(listened::answer(listener, request, frames));
@@ -201,6 +203,7 @@ struct Frames {
     late: Option<LateFilter>,
     /// When the client asked for all objects first, until it has them.
     asked: Option<Instant>,
+    sent: SentEvents,
 }
 
 /// A selector over objects that a webhook converts, which storage can't apply.
@@ -334,7 +337,7 @@ impl Frames {
                         .map(|object| self.frame_of(kind, &object))
                 };
                 let frame = frame.unwrap_or_else(|error| self.frame_of("ERROR", &error.to_status()));
-                self.target.store.metrics().sent(frame.len());
+                self.sent.sent(frame.len());
                 Some((frame, true))
             }
             WatchItem::Bookmark {

@@ -293,10 +293,16 @@ async fn change_once(
     // Taken by tries that were not stored in the end.
     let reserved: Mutex<Vec<Reserved>> = Mutex::default();
     let issued: Mutex<Option<Issued>> = Mutex::default();
+    // Whether the last try was the object's end.
+    let ends: Mutex<bool> = Mutex::default();
     let preconditions = Preconditions::default();
     let decide = |current: Option<ObjectRef>| {
-        let (last, reserved, issued) = (&last, &reserved, &issued);
+        let (last, reserved, issued, ends) = (&last, &reserved, &issued, &ends);
         async move {
+            // Somebody else who took the last finalizer away was faster, and that is what was asked for.
+            if current.is_none() && *ends.lock() {
+                return Ok(Change::Nothing);
+            }
             let old = match &current {
                 Some(object) => Some(conversion::compact(server, &target.row, object).await?),
                 None => None,
@@ -310,6 +316,7 @@ async fn change_once(
             .await?;
             reserved.lock().push(attempt.reserved);
             *issued.lock() = attempt.issued;
+            *ends.lock() = matches!(attempt.change, Change::Delete);
             *last.lock() = Some(Outcome {
                 object: Shown::Object(attempt.object),
                 created: attempt.created,

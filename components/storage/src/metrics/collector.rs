@@ -67,7 +67,7 @@ impl Resource {
 /// Families of plain counters: name, help, and where the number is.
 type Number = fn(&ResourceMetrics) -> &Count;
 
-const COUNTERS: [(&str, &str, Number); 13] = [
+const COUNTERS: [(&str, &str, Number); 12] = [
     (
         "apiserver_storage_list",
         "Lists read from the backend",
@@ -128,11 +128,6 @@ const COUNTERS: [(&str, &str, Number); 13] = [
         "Objects that watches were sent when they began",
         |metrics| &metrics.initial,
     ),
-    (
-        "apiserver_watch_events",
-        "Events sent to clients that watch",
-        |metrics| &metrics.sent,
-    ),
 ];
 
 impl Collector for StorageMetrics {
@@ -153,11 +148,6 @@ impl Collector for StorageMetrics {
         databases(&mut encoder, &self.0)?;
         operations(&mut encoder, &stores)?;
         cache(&mut encoder, &stores)?;
-        let sizes = stores
-            .iter()
-            .map(|store| (Resource::of(store), &store.metrics().sizes));
-        let help = "Bytes of events sent to clients that watch";
-        histograms(&mut encoder, "apiserver_watch_events_sizes", help, sizes)?;
         let waits = stores
             .iter()
             .map(|store| (Resource::of(store), &store.metrics().waits));

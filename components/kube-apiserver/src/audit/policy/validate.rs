@@ -1,6 +1,6 @@
 //! What is wrong with a policy: everything at once, in upstream's words.
 
-use super::{GroupResources, Level, Policy, Rule};
+use super::{EVERY_GROUP, GroupResources, Level, Policy, Rule};
 use crate::audit::event::Stage;
 use apimachinery::field::{Error, Path};
 use apimachinery::names::dns1123_subdomain;
@@ -58,7 +58,7 @@ fn url(url: &str, path: &Path, errors: &mut Vec<Error>) {
 fn resources(resources: &GroupResources, path: &Path, errors: &mut Vec<Error>) {
     let group = resources.group.as_str();
     let why = dns1123_subdomain(group);
-    if !group.is_empty() && !why.is_empty() {
+    if !group.is_empty() && group != EVERY_GROUP && !why.is_empty() {
         errors.push(Error::invalid(&path.child("group"), group, why.join(",")));
     }
     if !resources.resource_names.is_empty() && resources.resources.is_empty() {
@@ -97,7 +97,7 @@ mod tests {
         let head = "apiVersion: audit.k8s.io/v1\nkind: Policy\n";
         assert_eq!(
             told(&format!(
-                "{head}rules: [{{level: Metadata, nonResourceURLs: ['*', '/a*']}}]"
+                "{head}rules: [{{level: Metadata, nonResourceURLs: ['*', '/a*']}}, {{level: None, resources: [{{group: '*'}}]}}]"
             )),
             [""; 0]
         );

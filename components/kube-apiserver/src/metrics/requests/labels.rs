@@ -12,6 +12,9 @@ pub const APISERVER: &str = "apiserver";
 pub const AGGREGATOR: &str = "aggregator";
 const PROBED: &str = "";
 
+/// The scope of a request about one object.
+const RESOURCE: &str = "resource";
+
 /// Labels of one request, borrowed from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Labels<'a> {
@@ -78,8 +81,8 @@ fn verb(record: &Record) -> &'static str {
         "update" | "put" => "PUT",
         "patch" if record.applies => "APPLY",
         "patch" => "PATCH",
-        "delete" => "DELETE",
-        "deletecollection" => "DELETECOLLECTION",
+        // Of what is told by HTTP's methods the scope tells a collection.
+        "delete" | "deletecollection" => "DELETE",
         "proxy" => "PROXY",
         "head" => "HEAD",
         "options" => "OPTIONS",
@@ -92,7 +95,7 @@ pub fn scope(info: &RequestInfo) -> &'static str {
     if !info.is_resource {
         ""
     } else if !info.name.is_empty() || info.verb == "create" {
-        "resource"
+        RESOURCE
     } else if !info.namespace.is_empty() {
         "namespace"
     } else {
@@ -160,7 +163,7 @@ impl OwnedLabels {
                 "POST" | "CONNECT" => "create",
                 "PUT" => "update",
                 "PATCH" | "APPLY" => "patch",
-                "DELETECOLLECTION" => "deletecollection",
+                _ if self.scope != RESOURCE => "delete_collection",
                 _ => "delete",
             },
         }

@@ -6,7 +6,18 @@ use prometheus_client::encoding::EncodeLabelSet;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 use storage::metrics::AtomicHistogram;
+
+/// Upstream's, as are those below.
+const DURATIONS: [f64; 23] = [
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
+    20.0, 30.0, 45.0, 60.0,
+];
+pub const WAITS: [f64; 21] = [
+    0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
+    45.0, 60.0,
+];
 
 /// Upstream's: every 100 kB up to the longest body that is taken.
 const BODIES: [f64; 31] = {
@@ -106,17 +117,22 @@ impl Series {
         self.terminations.add((code, false));
     }
 
-    pub fn durations(&self, bounds: &'static [f64], dry_run: bool) -> &AtomicHistogram {
+    /// A request is over, or its answer begins that has no end of its own to wait for.
+    pub fn took(&self, elapsed: Duration, dry_run: bool) {
+        let seconds = elapsed.as_secs_f64();
         let durations = if dry_run {
             &self.dry_durations
         } else {
             &self.durations
         };
-        durations.get_or_init(|| AtomicHistogram::new(bounds))
-    }
-
-    pub fn waits(&self, bounds: &'static [f64]) -> &AtomicHistogram {
-        self.waits.get_or_init(|| AtomicHistogram::new(bounds))
+        durations
+            .get_or_init(|| AtomicHistogram::new(&DURATIONS))
+            .observe(seconds);
+        if !dry_run {
+            self.waits
+                .get_or_init(|| AtomicHistogram::new(&WAITS))
+                .observe(seconds);
+        }
     }
 
     pub fn sizes(&self, bounds: &'static [f64]) -> &AtomicHistogram {
@@ -176,19 +192,23 @@ pub fn bodies<'a>(all: impl Iterator<Item = &'a Arc<Series>>) -> BTreeMap<BodyLa
     told
 }
 
-/// Counts an answer as open until dropped.
-pub struct Open(Arc<Series>);
+/// Counts an answer as open until dropped, which is when its request has taken its time.
+pub struct Open {
+    series: Arc<Series>,
+    began: Instant,
+}
 
 impl Open {
-    pub fn new(series: Arc<Series>) -> Self {
+    pub fn new(series: Arc<Series>, began: Instant) -> Self {
         series.opened.store(true, Ordering::Relaxed);
         series.open.fetch_add(1, Ordering::Relaxed);
-        Self(series)
+        Self { series, began }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.series.open.fetch_sub(1, Ordering::Relaxed);
+        self.series.took(self.began.elapsed(), false);
     }
 }
