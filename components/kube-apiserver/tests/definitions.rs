@@ -360,6 +360,20 @@ async fn objects_say_what_they_are_and_where() {
             400,
             "the API version in the data () does not match the expected API version (example.com/v1)",
         ),
+        (
+            "POST",
+            WIDGETS,
+            json!({"kind": 5}),
+            400,
+            r#"the object provided is unrecognized (must be of type Widget): couldn't get version/kind; json parse error: json: cannot unmarshal number into Go struct field .kind of type string ({"kind":5})"#,
+        ),
+        (
+            "POST",
+            "/api/v1/namespaces/default/configmaps",
+            json!({"apiVersion": "a/b/c"}),
+            400,
+            r#"the object provided is unrecognized (must be of type ConfigMap): unexpected GroupVersion string: a/b/c ({"apiVersion":"a/b/c"})"#,
+        ),
         ("POST", WIDGETS, sent("example.com/v1", "Gadget"), 422, wrong_kind),
         ("PATCH", &item, json!({"kind": "Gadget"}), 422, wrong_kind),
         (
