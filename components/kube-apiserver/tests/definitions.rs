@@ -145,6 +145,10 @@ async fn a_definition_that_is_held_is_as_it_was_once_its_objects_are_gone() {
     bench
         .until(&path, "in progress", |_, body| terminating(body) == in_progress)
         .await;
+    let grace = "/metadata/deletionGracePeriodSeconds";
+    assert_eq!(body.pointer(grace), None);
+    let (_, again, _) = bench.call("DELETE", &path, Value::Null).await;
+    assert_eq!(again.pointer(grace), Some(&json!(0)), "{again}");
     let verbs = |body: &Value| body["resources"][0]["verbs"].clone();
     let fewer = json!(["delete", "deletecollection", "get", "list", "watch"]);
     let version = "/apis/example.com/v1";
