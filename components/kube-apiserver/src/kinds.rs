@@ -207,7 +207,7 @@ pub fn decode(
         })
     })?;
     // Go reads null as an object without fields.
-    if value.is_null() && !own_custom {
+    if value.is_null() {
         value = Compact::of(json!({}));
     }
     if !value.is_object() {
@@ -216,6 +216,7 @@ pub fn decode(
             apimachinery::decode::noun(&value)
         )));
     }
+    interpret(&value).map_err(unrecognized)?;
     if own_custom {
         check_custom_type(&value, kind, bytes, mode)?;
     } else {
@@ -342,6 +343,24 @@ fn version_of(api_version: &str) -> &str {
 
 /// Evictions are taken in their older version as well, which has the same fields.
 const OLD_EVICTION: &str = "policy/v1beta1";
+
+/// What is read of any body first: kind and version must be texts, and the version one of a group.
+pub fn interpret(value: &Value) -> Result<(), String> {
+    for field in ["kind", "apiVersion"] {
+        let given = &value[field];
+        if !given.is_string() && !given.is_null() {
+            return Err(format!(
+                "{UNTYPED}json: cannot unmarshal {} into Go struct field .{field} of type string",
+                apimachinery::decode::noun(given)
+            ));
+        }
+    }
+    let version = meta::api_version(value);
+    if version.matches('/').count() > 1 {
+        return Err(format!("unexpected GroupVersion string: {version}"));
+    }
+    Ok(())
+}
 
 fn check_kind(value: &mut Value, kind: &GroupVersionKind) -> Result<(), ApiError> {
     let given_kind = meta::kind(value).to_owned();

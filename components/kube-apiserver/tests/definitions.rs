@@ -145,6 +145,10 @@ async fn a_definition_that_is_held_is_as_it_was_once_its_objects_are_gone() {
     bench
         .until(&path, "in progress", |_, body| terminating(body) == in_progress)
         .await;
+    let grace = "/metadata/deletionGracePeriodSeconds";
+    assert_eq!(body.pointer(grace), None);
+    let (_, again, _) = bench.call("DELETE", &path, Value::Null).await;
+    assert_eq!(again.pointer(grace), Some(&json!(0)), "{again}");
     let verbs = |body: &Value| body["resources"][0]["verbs"].clone();
     let fewer = json!(["delete", "deletecollection", "get", "list", "watch"]);
     let version = "/apis/example.com/v1";
@@ -359,6 +363,20 @@ async fn objects_say_what_they_are_and_where() {
             sent("", "Widget"),
             400,
             "the API version in the data () does not match the expected API version (example.com/v1)",
+        ),
+        (
+            "POST",
+            WIDGETS,
+            json!({"kind": 5}),
+            400,
+            r#"the object provided is unrecognized (must be of type Widget): couldn't get version/kind; json parse error: json: cannot unmarshal number into Go struct field .kind of type string ({"kind":5})"#,
+        ),
+        (
+            "POST",
+            "/api/v1/namespaces/default/configmaps",
+            json!({"apiVersion": "a/b/c"}),
+            400,
+            r#"the object provided is unrecognized (must be of type ConfigMap): unexpected GroupVersion string: a/b/c ({"apiVersion":"a/b/c"})"#,
         ),
         ("POST", WIDGETS, sent("example.com/v1", "Gadget"), 422, wrong_kind),
         ("PATCH", &item, json!({"kind": "Gadget"}), 422, wrong_kind),

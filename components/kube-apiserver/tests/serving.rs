@@ -343,6 +343,7 @@ async fn who_asks_for_headers_gets_no_body() {
             ("/healthz", "200", Some("2")),
             ("/openapi/v3", "200", None),
             ("/metrics", "200", None),
+            ("/metrics/", "404", None),
             ("/version", "405", None),
             ("/apis/apps/v1", "405", None),
             ("/api/v1/namespaces/default", "405", None),

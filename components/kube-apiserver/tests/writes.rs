@@ -577,6 +577,23 @@ async fn options_of_deletions_have_their_types() {
             "{body}: {refused}"
         );
     }
+    for (body, why) in [
+        (
+            json!({"kind": "Foo"}),
+            r#"no kind "Foo" is registered for version "meta.k8s.io/v1" in scheme "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27""#,
+        ),
+        (
+            json!({"kind": "CreateOptions", "apiVersion": "v1"}),
+            "converting (v1.CreateOptions) to (v1.DeleteOptions): unknown conversion",
+        ),
+        (
+            json!({"apiVersion": "a/b/c"}),
+            "unexpected GroupVersion string: a/b/c",
+        ),
+    ] {
+        let sent = cluster.send("DELETE", &path, exchange::JSON, &body).await;
+        assert!(sent.refusal().ends_with(why), "{body}");
+    }
     cluster
         .send("GET", &path, exchange::JSON, &Value::Null)
         .await

@@ -30,6 +30,14 @@ pub async fn handle(server: &Arc<Server>, request: &ApiRequest) -> Result<Respon
     let path = request.info.path.as_str();
     let trimmed = path.trim_end_matches('/');
     let parts: Vec<&str> = trimmed.trim_start_matches('/').split('/').collect();
+    // Upstream knows these by their whole text alone.
+    let exact = matches!(
+        parts.as_slice(),
+        ["metrics" | "flagz" | "statusz", ..] | ["openapi", "v2"]
+    );
+    if exact && trimmed.len() < path.len() {
+        return Ok(not_found());
+    }
     if let ["debug", rest @ ..] = parts.as_slice() {
         return Ok(debug::handle(server, request, rest));
     }

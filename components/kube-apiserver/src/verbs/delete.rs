@@ -140,14 +140,42 @@ fn options_of_body(request: &ApiRequest) -> Result<Value, ApiError> {
             "json: cannot unmarshal {noun} into Go value of type {ty}"
         )));
     }
-    if !matches!(meta::kind(&body), "" | "DeleteOptions") {
-        return Err(ApiError::bad_request(format!(
-            "decoded object cannot be converted to DeleteOptions: it is a {}",
-            meta::kind(&body)
-        )));
-    }
+    check_options_kind(&body)?;
     fit_options(&mut body)?;
     Ok(body)
+}
+
+/// What is sent with a deletion are options of one, if it says what it is.
+fn check_options_kind(body: &Value) -> Result<(), ApiError> {
+    /// The other kinds that upstream's reader of options knows.
+    const OTHERS: &[&str] = &[
+        "CreateOptions",
+        "GetOptions",
+        "ListOptions",
+        "PartialObjectMetadata",
+        "PartialObjectMetadataList",
+        "PatchOptions",
+        "Status",
+        "Table",
+        "TableOptions",
+        "UpdateOptions",
+    ];
+    crate::kinds::interpret(body).map_err(ApiError::bad_request)?;
+    let kind = meta::kind(body);
+    if matches!(kind, "" | "DeleteOptions") {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(if OTHERS.contains(&kind) {
+        format!("converting (v1.{kind}) to (v1.DeleteOptions): unknown conversion")
+    } else {
+        let version = match meta::api_version(body) {
+            "" => "meta.k8s.io/v1",
+            version => version,
+        };
+        format!(
+            "no kind {kind:?} is registered for version {version:?} in scheme \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27\""
+        )
+    }))
 }
 
 /// Options of the wrong types are refused, and not left out: a deletion with `dryRun: "All"` must not happen.
@@ -325,7 +353,11 @@ fn plan(row: &Resource, options: &DeleteOptions, old: &Compact, collected: bool)
                 definitions::begin_deletion(&mut object);
                 (object, false)
             }
-            Some(_) => (object, gone),
+            // Who deletes it again marks it as any other.
+            Some(_) => {
+                meta::set(&mut object, "deletionGracePeriodSeconds", 0);
+                (object, gone)
+            }
         };
     }
     let left = left(row, old);

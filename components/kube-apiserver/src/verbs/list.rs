@@ -72,7 +72,11 @@ fn parameters(request: &ApiRequest, target: &Target) -> Result<ListRequest, ApiE
         ));
     }
     refuse("ListOptions", &errors)?;
-    if continue_token.is_some() && !matches!(revision_text, "" | "0") {
+    if let Some(token) = &continue_token
+        && !matches!(revision_text, "" | "0")
+    {
+        // A token that is none is told first.
+        storage::continue_key("", token).map_err(|error| target.error(error))?;
         return Err(ApiError::bad_request(
             "specifying resource version is not allowed when using continue",
         ));

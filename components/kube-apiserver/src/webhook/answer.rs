@@ -117,23 +117,30 @@ pub async fn read(response: Response<Incoming>, length: &mut Option<usize>) -> R
         .filter(|status| status["kind"] == "Status" && status["status"] == "Failure")
         .and_then(|status| ApiError::from_status(&status));
     Err(CallError::Status(
-        told.unwrap_or_else(|| failure(status, &body, pause)),
+        told.unwrap_or_else(|| failure(status, &content_type, &body, pause)),
     ))
 }
 
+/// Whether a body is one to be read by people; what doesn't say what it is counts as such.
+fn is_text(content_type: &str) -> bool {
+    let media_type = content_type.trim_start().as_bytes();
+    content_type.is_empty()
+        || media_type
+            .get(..5)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"text/"))
+}
+
 /// An answer that isn't a Status, in the words of upstream's client.
-fn failure(status: StatusCode, body: &[u8], pause: Option<i32>) -> ApiError {
+fn failure(status: StatusCode, content_type: &str, body: &[u8], pause: Option<i32>) -> ApiError {
     let text: String = String::from_utf8_lossy(body)
         .trim()
         .chars()
         .take(MAX_QUOTE)
         .collect();
-    let given = |default: &str| {
-        if text.is_empty() {
-            default.to_owned()
-        } else {
-            text.clone()
-        }
+    let given = |default: &str| match (is_text(content_type), text.is_empty()) {
+        (false, _) => "unknown".to_owned(),
+        (true, true) => default.to_owned(),
+        (true, false) => text.clone(),
     };
     let (reason, message) = match status.as_u16() {
         400 => (
@@ -193,28 +200,40 @@ mod tests {
 
     #[test]
     fn unexpected_answers_read_as_upstreams() {
-        for (code, body, expected) in [
-            (404, "", "the server could not find the requested resource"),
+        for (code, content_type, body, expected) in [
+            (404, "", "", "the server could not find the requested resource"),
             (
                 500,
+                "application/json",
+                "{}",
+                "an error on the server (\"unknown\") has prevented the request from succeeding",
+            ),
+            (
+                500,
+                "text/plain; charset=utf-8",
                 "broken\n",
                 "an error on the server (\"broken\") has prevented the request from succeeding",
             ),
             (
                 302,
                 "",
+                "",
                 "the server responded with the status code 302 but did not return more information",
             ),
-            (403, "no", "no"),
+            (403, "", "no", "no"),
         ] {
             let status = StatusCode::from_u16(code).unwrap();
-            assert_eq!(failure(status, body.as_bytes(), None).message(), expected);
+            assert_eq!(
+                failure(status, content_type, body.as_bytes(), None).message(),
+                expected
+            );
         }
     }
 
     #[test]
     fn only_what_may_pass_is_tried_again() {
-        let told = |code, pause| CallError::Status(failure(StatusCode::from_u16(code).unwrap(), b"", pause));
+        let told =
+            |code, pause| CallError::Status(failure(StatusCode::from_u16(code).unwrap(), "", b"", pause));
         let transport = |broke_off| CallError::Transport {
             message: String::new(),
             broke_off,

@@ -292,7 +292,7 @@ async fn failures_follow_the_policy() {
     for (case, part) in [
         (
             "broken",
-            "an error on the server (\"\\\"broken\\\"\") has prevented the request from succeeding",
+            "an error on the server (\"unknown\") has prevented the request from succeeding",
         ),
         (
             "mismatch",

@@ -44,7 +44,8 @@ pub(super) fn encode(scope_prefix: &str, position: &Position) -> String {
 fn not_base64(error: base64::DecodeError, text: &str) -> String {
     let at = match error {
         base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
-        _ => text.len(),
+        // One that is left of a group of four.
+        _ => text.len().saturating_sub(1),
     };
     format!("illegal base64 data at input byte {at}")
 }

@@ -4,7 +4,7 @@ use super::decode;
 use crate::admission::attributes::Attributes;
 use crate::admission::matching::Invocation;
 use crate::identity::User;
-use apimachinery::GroupVersionKind;
+use apimachinery::{GroupVersionKind, json};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -262,10 +262,25 @@ fn operations(text: &str) -> Result<Vec<Value>, BadAnswer> {
     let bytes = STANDARD
         .decode(text)
         .map_err(|error| BadAnswer::Undecodable(format!("response.patch: {error}")))?;
-    // Go reads null as no operations.
-    serde_json::from_slice::<Option<Vec<Value>>>(&bytes)
-        .map(Option::unwrap_or_default)
-        .map_err(|error| BadAnswer::Patch(error.to_string()))
+    let bad = |value: &Value, wanted: &str| {
+        BadAnswer::Patch(format!(
+            "json: cannot unmarshal {} into Go value of type jsonpatch.{wanted}",
+            apimachinery::decode::noun(value)
+        ))
+    };
+    let document = json::parse(&bytes).map_err(|error| BadAnswer::Patch(error.to_string()))?;
+    match document.value {
+        // Go reads null as no operations.
+        Value::Null => Ok(Vec::new()),
+        Value::Array(operations) => {
+            let mut given = operations.iter();
+            match given.find(|operation| !operation.is_object() && !operation.is_null()) {
+                Some(operation) => Err(bad(operation, "Operation")),
+                None => Ok(operations),
+            }
+        }
+        other => Err(bad(&other, "Patch")),
+    }
 }
 
 /// A kind as Go prints it.
@@ -338,6 +353,21 @@ mod tests {
         ] {
             let found = answer(&bytes, Version::V1, "u", mutating);
             assert_eq!(found, Err(BadAnswer::Invalid(expected.to_owned())));
+        }
+        for (patch, expected) in [
+            (r#"{"a":"#, "unexpected end of JSON input"),
+            (
+                "{}",
+                "json: cannot unmarshal object into Go value of type jsonpatch.Patch",
+            ),
+            (
+                "[1]",
+                "json: cannot unmarshal number into Go value of type jsonpatch.Operation",
+            ),
+        ] {
+            let response = json!({"uid": "u", "allowed": true, "patch": STANDARD.encode(patch), "patchType": "JSONPatch"});
+            let found = answer(&review(response), Version::V1, "u", true);
+            assert_eq!(found, Err(BadAnswer::Patch(expected.to_owned())));
         }
         assert!(matches!(
             answer(b"<html>", Version::V1, "u", true),
