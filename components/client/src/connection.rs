@@ -1,4 +1,6 @@
-//! A [`kube::Client`] over one HTTP/2 connection that follows its credential files.
+//! A [`kube::Client`] over HTTP/2 that follows its credential files.
+
+mod lines;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -6,7 +8,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, Uri, header};
-use hyper::body::Incoming;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 
 use crate::credentials::{Credentials, CredentialsError};
+use lines::{Lines, Stream, Streamed};
 
 /// How often the credential files' times are looked at, at most.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
@@ -64,10 +66,11 @@ pub fn connect(credentials: Credentials, user_agent: &str) -> Result<Connection,
     })
 }
 
-type Http = HyperClient<HttpsConnector<HttpConnector>, Body>;
+type Connector = HttpsConnector<HttpConnector>;
+type Http = HyperClient<Connector, Body>;
 
 struct Current {
-    http: Http,
+    lines: Lines<Connector>,
     authorization: Option<HeaderValue>,
     fingerprint: Vec<Option<SystemTime>>,
     checked: Instant,
@@ -105,17 +108,19 @@ impl Current {
             builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
         }
         let connector = builder.enable_all_versions().wrap_connector(connector);
-        let http = HyperClient::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .http2_keep_alive_while_idle(true)
-            .http2_initial_stream_window_size(1 << 20)
-            .http2_initial_connection_window_size(4 << 20)
-            .build(connector);
+        let make = move || {
+            HyperClient::builder(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .pool_timer(TokioTimer::new())
+                .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+                .http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+                .http2_keep_alive_while_idle(true)
+                .http2_initial_stream_window_size(1 << 20)
+                .http2_initial_connection_window_size(4 << 20)
+                .build(connector.clone())
+        };
         Ok(Self {
-            http,
+            lines: Lines::new(make),
             authorization,
             fingerprint,
             checked: Instant::now(),
@@ -130,7 +135,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn current(&self) -> (Http, Option<HeaderValue>) {
+    fn current(&self) -> (Http, Stream, Option<HeaderValue>) {
         let mut current = self.current.lock();
         if current.checked.elapsed() >= RELOAD_INTERVAL {
             current.checked = Instant::now();
@@ -146,7 +151,8 @@ impl Shared {
                 }
             }
         }
-        (current.http.clone(), current.authorization.clone())
+        let (http, stream) = current.lines.take();
+        (http, stream, current.authorization.clone())
     }
 }
 
@@ -156,7 +162,7 @@ struct Reloading {
 }
 
 impl tower::Service<Request<Body>> for Reloading {
-    type Response = Response<Incoming>;
+    type Response = Response<Streamed>;
     type Error = hyper_util::client::legacy::Error;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
@@ -165,14 +171,17 @@ impl tower::Service<Request<Body>> for Reloading {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let (http, authorization) = self.shared.current();
+        let (http, stream, authorization) = self.shared.current();
         *request.uri_mut() = absolute(&self.shared.credentials.server, request.uri());
         let headers = request.headers_mut();
         headers.insert(header::USER_AGENT, self.shared.user_agent.clone());
         if let Some(value) = authorization {
             headers.insert(header::AUTHORIZATION, value);
         }
-        Box::pin(async move { http.request(request).await })
+        Box::pin(async move {
+            let response = http.request(request).await?;
+            Ok(response.map(|body| Streamed::new(body, stream)))
+        })
     }
 }
 

@@ -15,11 +15,11 @@ pub const FEATURE: &str = "APIResponseCompression";
 /// Below this size compressing costs more than it saves, by upstream's measure.
 const THRESHOLD: u64 = 128 * 1024;
 
-/// Whether the client takes gzip for this request.
+/// Whether the client takes gzip for this request. What goes on has no end that could be waited for.
 pub fn wanted(headers: &HeaderMap, info: &RequestInfo) -> bool {
     let documents =
         !info.is_resource && (info.path.starts_with("/openapi/") || info.path.starts_with("/api"));
-    (matches!(info.verb.as_str(), "get" | "list") && info.is_resource || documents)
+    (info.is_resource && !info.is_long_running() || documents)
         && headers
             .get_all(ACCEPT_ENCODING)
             .iter()

@@ -122,12 +122,14 @@ impl FlowControl {
             };
             (flow, work)
         };
+        flow.metrics.wants(work.most());
         let entered = flow.level.try_enter(work.seats);
         // After the seats were noted: whoever is woken sees them.
         self.quiet.disturb();
         let seat = match entered {
             Some(seat) => {
-                flow.metrics.began(work.seats, Duration::ZERO);
+                let waited = (!flow.level.exempt).then_some(Duration::ZERO);
+                flow.metrics.began(work.seats, waited);
                 Ok(seat)
             }
             None => {
@@ -144,7 +146,7 @@ impl FlowControl {
                     .await;
                 drop(waits);
                 match &outcome {
-                    Ok(_) => flow.metrics.began(work.seats, began.elapsed()),
+                    Ok(_) => flow.metrics.began(work.seats, Some(began.elapsed())),
                     Err(refusal) => flow.metrics.refused(*refusal, began.elapsed()),
                 }
                 outcome

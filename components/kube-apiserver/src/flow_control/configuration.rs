@@ -166,7 +166,6 @@ impl Configuration {
     /// Moves seats from levels that don't need them to those that do.
     pub fn reallocate(
         &self,
-        total: u32,
         demands: &mut BTreeMap<String, Demand>,
         metrics: &FlowControlMetrics,
     ) {
@@ -191,7 +190,7 @@ impl Configuration {
                 want
             })
             .collect();
-        let allocation = limits::allocate(total, &wants);
+        let allocation = limits::allocate(&wants);
         metrics.fair.set(allocation.fair);
         for (entry, seats) in self.levels.values().zip(allocation.seats) {
             if entry.level.limit() != seats {

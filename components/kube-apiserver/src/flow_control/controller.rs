@@ -145,7 +145,7 @@ async fn share(server: &Server, control: &FlowControl) -> anyhow::Result<()> {
         (began, looks) = period();
         let known: BTreeSet<&String> = current.levels.keys().collect();
         demands.retain(|name, _| known.contains(name));
-        current.reallocate(control.total, &mut demands, &control.metrics);
+        current.reallocate(&mut demands, &control.metrics);
         for (name, demand) in &demands {
             let labels = super::metrics::LevelLabels {
                 priority_level: name.clone(),

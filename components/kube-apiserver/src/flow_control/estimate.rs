@@ -26,6 +26,12 @@ impl Work {
         seats: 1,
         after: None,
     };
+
+    /// Most seats at one moment.
+    pub fn most(&self) -> u32 {
+        let (after, _) = self.after.unwrap_or_default();
+        self.seats.max(after)
+    }
 }
 
 /// What the estimate depends on besides the request.

@@ -157,12 +157,13 @@ impl Level {
         }
     }
 
-    /// Takes seats if they are free. A request wider than the whole level runs when nothing else does.
+    /// Takes seats if they are free. A request wider than the whole level runs when nothing else does; where it would have to
+    /// wait, also only if the level has any (upstream's queue sets look at their queues while seats are free).
     fn take(&self, seats: u32) -> bool {
         let limit = self.limit();
         let mut used = self.in_use();
         loop {
-            let fits = used.saturating_add(seats) <= limit || (used == 0 && limit > 0);
+            let fits = used.saturating_add(seats) <= limit || (used == 0 && (limit > 0 || !self.is_queued()));
             if !fits && !self.exempt {
                 return false;
             }
@@ -367,6 +368,16 @@ mod tests {
     }
 
     const PATIENCE: Duration = Duration::from_secs(15);
+
+    #[tokio::test]
+    async fn a_level_without_seats_lets_one_in_where_nobody_may_wait() {
+        let refusing = level(0, None);
+        let first = refusing.try_enter(1).unwrap();
+        assert!(refusing.try_enter(1).is_none());
+        drop(first);
+        assert!(refusing.try_enter(1).is_some());
+        assert!(level(0, Some((1, 1))).try_enter(1).is_none());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn requests_wait_are_refused_and_let_in() {

@@ -37,7 +37,7 @@ pub fn nominal(total: u32, levels: &[Shares]) -> Vec<Limits> {
                 lower: nominal - percent(nominal, level.lendable_percent),
                 upper: match level.borrowing_limit_percent {
                     Some(limit) => nominal.saturating_add(percent(nominal, limit)),
-                    None => nominal.max(total),
+                    None => nominal.saturating_add(total),
                 },
             }
         })
@@ -65,72 +65,76 @@ pub struct Allocation {
     pub fair: f64,
 }
 
+/// A level aims at no less, so that it has a part of what nobody wants.
+const LEAST_TARGET: f64 = 0.001;
+
 impl Want {
     /// What the level is entitled to.
     fn least(&self) -> f64 {
-        let lower = f64::from(self.limits.lower);
-        lower.max(self.high.min(f64::from(self.limits.nominal)))
+        let wanted = match self.exempt {
+            true => self.high,
+            false => self.high.min(f64::from(self.limits.nominal)),
+        };
+        wanted.max(f64::from(self.limits.lower))
     }
 
     /// Seats that it aims at.
     pub fn target(&self) -> f64 {
         self.least().max(self.smooth)
     }
+
+    fn aim(&self) -> f64 {
+        self.target().max(LEAST_TARGET)
+    }
 }
 
-/// The seats that each level may use now: lenders give what they don't need, borrowers share it by their demand.
-pub fn allocate(total: u32, wants: &[Want]) -> Allocation {
-    let total = f64::from(total);
-    let least = Want::least;
-    let exempt_used: f64 = wants.iter().filter(|want| want.exempt).map(least).sum();
-    let left = (total - exempt_used).max(0.0);
-    let limited: Vec<&Want> = wants.iter().filter(|want| !want.exempt).collect();
-    let least_sum: f64 = limited.iter().map(|want| least(want)).sum();
-    let seats = |want: &Want, fraction: f64| {
-        (fraction * want.target())
-            .max(least(want))
-            .min(f64::from(want.limits.upper))
+/// The seats that each level may use now: lenders give what they don't need, borrowers share it by their demand. What is
+/// shared out is the sum of the nominal limits, as with upstream, which takes what exempt levels use from it only to see
+/// whether there is enough.
+pub fn allocate(wants: &[Want]) -> Allocation {
+    let total: f64 = wants.iter().map(|want| f64::from(want.limits.nominal)).sum();
+    let sum = |of: &dyn Fn(&Want) -> f64, exempt: bool| -> f64 {
+        let those = wants.iter().filter(|want| want.exempt == exempt);
+        those.map(of).sum()
     };
-    if least_sum >= left {
-        // Not even what everybody is entitled to: all give in proportion.
-        let scale = if least_sum > 0.0 { left / least_sum } else { 1.0 };
-        let seats = wants
-            .iter()
-            .map(|want| {
-                round(if want.exempt {
-                    least(want)
-                } else {
-                    least(want) * scale
-                })
-            })
-            .collect();
-        return Allocation { seats, fair: scale };
+    let lower = |want: &Want| f64::from(want.limits.lower);
+    let left = total - sum(&Want::least, true);
+    let (lowers, leasts) = (sum(&lower, false), sum(&Want::least, false));
+    let given = |fair: f64, seats: &dyn Fn(&Want) -> f64| {
+        let of = |want: &Want| round(if want.exempt { want.least() } else { seats(want) });
+        Allocation {
+            seats: wants.iter().map(of).collect(),
+            fair,
+        }
+    };
+    if left <= lowers {
+        return given(0.0, &lower);
     }
+    if left <= leasts {
+        let part = (left - lowers) / (leasts - lowers);
+        return given(0.0, &|want| lower(want) + (want.least() - lower(want)) * part);
+    }
+    let upper = |want: &Want| f64::from(want.limits.upper);
+    if total >= sum(&upper, false) {
+        let limited = wants.iter().filter(|want| !want.exempt);
+        let fair = limited.map(|want| upper(want) / want.aim()).fold(0.0, f64::max);
+        return given(fair, &upper);
+    }
+    let seats = |want: &Want, fraction: f64| (fraction * want.aim()).max(want.least()).min(upper(want));
     // The sum grows with the fraction, so the fair one is found by halving.
     let (mut low, mut high) = (0.0_f64, 1.0_f64);
-    let sum = |fraction: f64| limited.iter().map(|want| seats(want, fraction)).sum::<f64>();
-    while sum(high) < left && high < 1e9 {
+    while sum(&|want| seats(want, high), false) < total {
         high *= 2.0;
     }
     for _ in 0..64 {
         let middle = f64::midpoint(low, high);
-        if sum(middle) < left {
+        if sum(&|want| seats(want, middle), false) < total {
             low = middle;
         } else {
             high = middle;
         }
     }
-    let seats = wants
-        .iter()
-        .map(|want| {
-            round(if want.exempt {
-                least(want)
-            } else {
-                seats(want, high)
-            })
-        })
-        .collect();
-    Allocation { seats, fair: high }
+    given(high, &|want| seats(want, high))
 }
 
 fn round(seats: f64) -> u32 {
@@ -168,7 +172,7 @@ mod tests {
         assert_eq!(nominals, [0, 13, 49, 25, 98, 74, 98, 245]);
         let lowers: Vec<u32> = found.iter().map(|limits| limits.lower).collect();
         assert_eq!(lowers, [0, 13, 24, 25, 73, 50, 49, 24]);
-        assert!(found.iter().all(|limits| limits.upper == 600));
+        assert!(found.iter().all(|limits| limits.upper == limits.nominal + 600));
     }
 
     #[test]
@@ -187,7 +191,7 @@ mod tests {
             Limits {
                 nominal: 50,
                 lower: 0,
-                upper: 100
+                upper: 150
             }
         );
     }
@@ -204,6 +208,10 @@ mod tests {
             high,
             smooth,
             exempt: false,
+        };
+        let exempt = |high: f64| Want {
+            exempt: true,
+            ..want(limits(0, 0, 100), high, high)
         };
         let table = [
             // Nobody wants anything: the seats are spread by what each keeps anyhow.
@@ -238,9 +246,34 @@ mod tests {
                 ],
                 vec![60, 40],
             ),
+            // What exempt levels use is nobody else's loss, until there is not enough for what others are entitled to.
+            (
+                vec![
+                    exempt(20.0),
+                    want(limits(50, 25, 100), 500.0, 500.0),
+                    want(limits(50, 25, 100), 0.0, 0.0),
+                ],
+                vec![20, 75, 25],
+            ),
+            (
+                vec![
+                    exempt(30.0),
+                    want(limits(50, 25, 100), 500.0, 500.0),
+                    want(limits(50, 25, 100), 0.0, 0.0),
+                ],
+                vec![30, 45, 25],
+            ),
+            (
+                vec![
+                    exempt(70.0),
+                    want(limits(50, 25, 100), 500.0, 500.0),
+                    want(limits(50, 25, 100), 0.0, 0.0),
+                ],
+                vec![70, 25, 25],
+            ),
         ];
         for (wants, expected) in table {
-            assert_eq!(allocate(100, &wants).seats, expected, "{wants:?}");
+            assert_eq!(allocate(&wants).seats, expected, "{wants:?}");
         }
     }
 }

@@ -352,7 +352,7 @@ impl FlowControlMetrics {
             seats: self.seats.get_or_create(&labels).clone(),
             watches: self.watches.get_or_create_owned(&labels),
             waited: wait("true"),
-            gave_up: wait("false"),
+            not_let_in: wait("false"),
             ran: run("regular"),
             watched: run("watch"),
             labels,
@@ -374,7 +374,7 @@ pub struct FlowMetrics {
     seats: AtomicHistogram,
     watches: AtomicHistogram,
     waited: AtomicHistogram,
-    gave_up: AtomicHistogram,
+    not_let_in: AtomicHistogram,
     ran: AtomicHistogram,
     watched: AtomicHistogram,
 }
@@ -398,13 +398,19 @@ impl FlowMetrics {
         Waits { flow: self, seats }
     }
 
-    /// A request has its seats, after waiting for them.
-    pub fn began(&self, seats: u32, waited: Duration) {
+    /// A request wants so many seats.
+    pub fn wants(&self, seats: u32) {
+        self.seats.observe(f64::from(seats));
+    }
+
+    /// A request has its seats, after waiting for them unless it may not have to.
+    pub fn began(&self, seats: u32, waited: Option<Duration>) {
         self.dispatched.inc();
         self.executing.inc();
         self.executing_seats.inc_by(i64::from(seats));
-        self.seats.observe(f64::from(seats));
-        self.waited.observe(waited.as_secs_f64());
+        if let Some(waited) = waited {
+            self.waited.observe(waited.as_secs_f64());
+        }
     }
 
     /// A request has given its seats back.
@@ -415,8 +421,13 @@ impl FlowMetrics {
         histogram.observe(ran.as_secs_f64());
     }
 
+    /// Who waited in vain counts as one who was to execute, as with upstream; who may not even wait doesn't.
     pub fn refused(&self, refusal: Refusal, waited: Duration) {
-        self.gave_up.observe(waited.as_secs_f64());
+        let waits = match refusal {
+            Refusal::TimeOut => &self.waited,
+            Refusal::QueueFull | Refusal::ConcurrencyLimit => &self.not_let_in,
+        };
+        waits.observe(waited.as_secs_f64());
         let labels = RefusedLabels {
             priority_level: self.labels.priority_level.clone(),
             flow_schema: self.labels.flow_schema.clone(),

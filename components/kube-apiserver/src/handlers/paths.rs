@@ -46,11 +46,14 @@ pub async fn handle(server: &Arc<Server>, request: &ApiRequest) -> Result<Respon
         parts.as_slice(),
         ["api" | "apis" | "version" | ".well-known" | "openid", ..]
     );
-    if request.method != Method::GET && (by_method || request.method != Method::HEAD) {
+    let is_health = matches!(parts.as_slice(), ["healthz" | "livez" | "readyz", ..]);
+    let is_read = request.method == Method::GET || (!by_method && request.method == Method::HEAD);
+    // Who may ask for their health may do so by any method.
+    if !is_read && !is_health {
         return Err(ApiError::method_not_allowed());
     }
     match parts.as_slice() {
-        [""] => Ok(answer::json(
+        ["" | "index.html"] => Ok(answer::json(
             StatusCode::OK,
             &json!({ "paths": all_paths(server) }),
         )),
@@ -64,7 +67,7 @@ pub async fn handle(server: &Arc<Server>, request: &ApiRequest) -> Result<Respon
                 ..Default::default()
             },
         )),
-        ["healthz" | "livez" | "readyz", ..] => Ok(health::handle(server, request, &parts).await),
+        _ if is_health => Ok(health::handle(server, request, &parts).await),
         ["flagz"] => Ok(zpages::flagz(server, request)),
         ["statusz"] => Ok(zpages::statusz(server, request)),
         ["metrics"] => {

@@ -34,7 +34,7 @@ pub fn write(request: &ApiRequest, kind: &str, apply: bool) -> Result<WriteOptio
     let query = &request.query;
     let mut errors = Vec::new();
     let field_manager = query.get("fieldManager").unwrap_or("").to_owned();
-    let force = query.get("force").filter(|text| !text.is_empty()).map(says_true);
+    let force = query.get("force").map(says_true);
     if kind == "PatchOptions" {
         if apply && field_manager.is_empty() {
             errors.push(Error::required(

@@ -87,7 +87,7 @@ pub async fn watch(
         filter,
     });
     let watcher = match tokio::time::timeout(time, begins).await {
-        Ok(Ok(watcher)) => watcher,
+        Ok(Ok(watcher)) if !time.is_zero() => watcher,
         // A revision that is gone, or that isn't reached, is reported inside the stream, where reflectors look for it; and
         // so is a backend that can't be asked.
         Ok(Err(
@@ -103,7 +103,7 @@ pub async fn watch(
         }
         Ok(Err(error)) => return Err(target.error(error)),
         // Its time is over before it could begin.
-        Err(_) => {
+        Ok(Ok(_)) | Err(_) => {
             return Ok(match listener {
                 Some(listener) => listened::none(listener, request, accepted.encoding),
                 None => answer::with_body(StatusCode::OK, content_type, Body::bytes(Bytes::new())),
