@@ -41,8 +41,16 @@ use apimachinery::meta;
 use serde_json::Value;
 
 /// Fits a decoded object to its kind: metadata becomes what it can be, fields that the schema doesn't have are
-/// dropped and named. Fails when metadata has the wrong types, in the words of upstream's decoder.
+/// dropped and named, and nulls where none may be are dropped. Fails when metadata has the wrong types, in the words of
+/// upstream's decoder.
 pub fn fit(definition: &Definition, value: &mut Value) -> Result<Vec<String>, String> {
+    let unknown = fit_applied(definition, value)?;
+    drop_nulls(&definition.schema, value);
+    Ok(unknown)
+}
+
+/// The same for what came of an applied configuration, which upstream doesn't decode: its nulls are looked at as they are.
+pub fn fit_applied(definition: &Definition, value: &mut Value) -> Result<Vec<String>, String> {
     let mut unknown = metadata::coerce(value)?;
     unknown.extend(prune(&definition.schema, value, true));
     unknown.extend(metadata::coerce_embedded(&definition.schema, value)?);
@@ -71,7 +79,6 @@ pub fn fit_to(schema: &Schema, value: &mut Value) {
 /// Fills in what the client left out.
 pub fn default(definition: &Definition, value: &mut Value) {
     fill(&definition.schema, value);
-    drop_nulls(&definition.schema, value);
 }
 
 /// What is wrong with resources that are embedded in a default, and whether they could be read at all.

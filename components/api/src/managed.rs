@@ -130,7 +130,9 @@ pub fn apply(
     )?;
     let mut unchanged = old.map_or_else(Unchanged::default, |old| Unchanged::between(old, &new));
     match &resource.custom {
-        Some(definition) => crate::custom::fit(definition, &mut new).map_err(ApiError::bad_request)?,
+        Some(definition) => {
+            crate::custom::fit_applied(definition, &mut new).map_err(ApiError::bad_request)?
+        }
         None => decode::fit_except(&resource.schemas, resource.schema_id, &mut new, &unchanged)
             .map_err(|error| ApiError::bad_request(error.to_string()))?,
     };

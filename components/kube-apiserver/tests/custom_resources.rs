@@ -255,6 +255,16 @@ async fn a_definition_is_served_until_it_is_deleted_and_its_objects_go_first() {
         (200, &json!(["x"])),
         "{applied}"
     );
+    // A patch takes a field away by setting it to null; what is applied is looked at as it is.
+    let nothing = json!({"spec": {"tags": [null], "color": null}});
+    let (code, refused) = send(&client, "PATCH", &item, merge, &nothing).await;
+    assert_eq!(code, 422, "{refused}");
+    let mut nothing = wanted.clone();
+    nothing["spec"] = json!({"tags": null});
+    let (code, refused) = send(&client, "PATCH", &apply, "application/apply-patch+yaml", &nothing).await;
+    let why = r#"Widget.example.com "a" is invalid: spec.tags: Invalid value: "null": spec.tags in body must be of type array: "null""#;
+    let told = refused["message"].as_str().unwrap_or_default();
+    assert!(code == 422 && told.contains(&why[38..]), "{refused}");
 
     // Found by its field, watched, listed.
     let (_, list) = get(&client, &format!("{WIDGETS}?fieldSelector=spec.color%3Dred")).await;

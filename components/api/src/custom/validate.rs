@@ -26,7 +26,7 @@ fn kind_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
-        Value::Number(number) if is_whole(number) => "integer",
+        Value::Number(number) if number.is_i64() => "integer",
         Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "array",
@@ -41,6 +41,25 @@ const WHOLE_FLOATS: f64 = 9_007_199_254_740_991.0;
 fn is_whole(number: &serde_json::Number) -> bool {
     let whole = |number: f64| number.fract() == 0.0 && number.abs() <= WHOLE_FLOATS;
     number.is_i64() || number.as_f64().is_some_and(whole)
+}
+
+/// The format of a schema, if it is one that means something for its type.
+fn format_of(schema: &Schema) -> &str {
+    let kind = schema.kind.map_or("", Kind::as_str);
+    if formats::is_known(kind, &schema.format) {
+        &schema.format
+    } else {
+        ""
+    }
+}
+
+/// The format that upstream's values have. Only numbers have one.
+fn format_of_value(value: &Value) -> &'static str {
+    match value {
+        Value::Number(number) if number.is_i64() => "int64",
+        Value::Number(_) => "float64",
+        _ => "",
+    }
 }
 
 fn fits_kind(kind: Kind, value: &Value) -> bool {
@@ -115,6 +134,8 @@ impl<'a> Validation<'a> {
         let wanted = match schema.kind {
             _ if value.is_null() && schema.nullable => return,
             Some(kind) if fits_kind(kind, value) => return,
+            // Upstream looks at the formats of lists no more than at those of texts.
+            Some(Kind::String) if value.is_array() && !format_of(schema).is_empty() => return,
             Some(kind) => kind.as_str(),
             None if schema.int_or_string => {
                 if fits_kind(Kind::Integer, value) || value.is_string() {
@@ -127,7 +148,19 @@ impl<'a> Validation<'a> {
                 None => return,
             },
         };
-        let found = kind_name(value);
+        let format = if schema.kind.is_some() {
+            format_of(schema)
+        } else {
+            ""
+        };
+        // Where a format is wanted, that of the value is told instead of its type.
+        let by_format =
+            !format.is_empty() && !matches!(value, Value::Null | Value::String(_) | Value::Array(_));
+        let (wanted, found) = if by_format {
+            (format, format_of_value(value))
+        } else {
+            (wanted, kind_name(value))
+        };
         let detail = format!("{} in body must be of type {wanted}: {found:?}", self.name);
         self.errors.push(Error::type_invalid(&self.path(), found, detail));
     }
@@ -258,10 +291,7 @@ impl<'a> Validation<'a> {
 
     /// A number has to fit the type and format that its schema names.
     fn in_range(&mut self, schema: &Schema, what: &str, number: &serde_json::Number) {
-        let format = match schema.format.as_str() {
-            "" => "default",
-            format => format,
-        };
+        let format = format_of(schema);
         let fits = match (schema.kind, format) {
             (Some(Kind::Integer), "int32") => {
                 is_whole(number)
@@ -278,8 +308,12 @@ impl<'a> Validation<'a> {
         };
         if !fits {
             let kind = schema.kind.map_or("", Kind::as_str);
+            let format = match format {
+                "" => "(default format)".to_owned(),
+                format => format!("with format {format}"),
+            };
             self.general(format!(
-                "{what} value must be of type {kind} ({format} format) in {}",
+                "{what} value must be of type {kind} {format} in {}",
                 self.name
             ));
         }
@@ -297,7 +331,7 @@ impl<'a> Validation<'a> {
         }
         let count = items.len() as u64;
         if let Some(min) = schema.min_items.filter(|min| count < *min) {
-            self.invalid(value, &format!("should have at least {min} items"));
+            self.invalid(&count.into(), &format!("should have at least {min} items"));
         }
         if let Some(max) = schema.max_items.filter(|max| count > *max) {
             let max = usize::try_from(max).unwrap_or(usize::MAX);
@@ -332,8 +366,7 @@ impl<'a> Validation<'a> {
     fn object(&mut self, schema: &Schema, old: Option<&Value>, map: &serde_json::Map<String, Value>) {
         let count = map.len() as u64;
         if let Some(min) = schema.min_properties.filter(|min| count < *min) {
-            let value = Value::Object(map.clone());
-            self.invalid(&value, &format!("should have at least {min} properties"));
+            self.invalid(&count.into(), &format!("should have at least {min} properties"));
         }
         if let Some(max) = schema.max_properties.filter(|max| count > *max) {
             let max = usize::try_from(max).unwrap_or(usize::MAX);
@@ -422,6 +455,45 @@ mod tests {
                 json!({"type": "string", "pattern": "\\Qa*\\E"}),
                 json!("b"),
                 vec![r#"a: Invalid value: "b": a in body should match '\Qa*\E'"#],
+            ),
+            (
+                json!({"type": "integer", "format": "int32"}),
+                json!(1.5),
+                vec![
+                    r#"a: Invalid value: "float64": a in body must be of type int32: "float64""#,
+                    r#"<nil>: Invalid value: "": Checked value must be of type integer with format int32 in a"#,
+                ],
+            ),
+            (
+                json!({"type": "integer", "format": "odd"}),
+                json!(true),
+                vec![r#"a: Invalid value: "boolean": a in body must be of type integer: "boolean""#],
+            ),
+            (
+                json!({"type": "string", "format": "date"}),
+                json!(1),
+                vec![r#"a: Invalid value: "int64": a in body must be of type date: "int64""#],
+            ),
+            (json!({"type": "string", "format": "date"}), json!([1]), vec![]),
+            (
+                json!({"type": "number", "format": "float"}),
+                json!(3.402_823_5e38),
+                vec![],
+            ),
+            (
+                json!({"type": "string"}),
+                json!(1.0),
+                vec![r#"a: Invalid value: "number": a in body must be of type string: "number""#],
+            ),
+            (
+                json!({"type": "array", "items": {"type": "string"}, "minItems": 1}),
+                json!([]),
+                vec!["a: Invalid value: 0: a in body should have at least 1 items"],
+            ),
+            (
+                json!({"type": "object", "minProperties": 2}),
+                json!({"a": 1}),
+                vec!["a: Invalid value: 1: a in body should have at least 2 properties"],
             ),
             (
                 json!({"type": "string", "format": "ipv4"}),
