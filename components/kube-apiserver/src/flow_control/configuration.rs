@@ -164,11 +164,7 @@ impl Configuration {
     }
 
     /// Moves seats from levels that don't need them to those that do.
-    pub fn reallocate(
-        &self,
-        demands: &mut BTreeMap<String, Demand>,
-        metrics: &FlowControlMetrics,
-    ) {
+    pub fn reallocate(&self, demands: &mut BTreeMap<String, Demand>, metrics: &FlowControlMetrics) {
         let wants: Vec<Want> = self
             .levels
             .iter()

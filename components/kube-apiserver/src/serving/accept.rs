@@ -29,8 +29,9 @@ const MOST_HEADERS: usize = 4096;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A client whose connection was made while the server stopped has this long for its first request.
 const FIRST_REQUEST: Duration = Duration::from_secs(2);
-/// Upstream's frame of 250 streams per HTTP/2 connection.
-const DEFAULT_STREAMS: u32 = 250;
+/// Streams of one HTTP/2 connection, as upstream has it: clients begin with the same number, and one that opens and drops them
+/// without end is cut off the sooner.
+const DEFAULT_STREAMS: u32 = 100;
 
 /// How connections are served.
 #[derive(Clone, Debug)]
