@@ -119,7 +119,20 @@ pub fn compile(text: &str, environment: &Environment, purpose: Purpose) -> Resul
     if purpose.takes(program.ty()) {
         Ok(program)
     } else {
-        Err(purpose.wants().to_owned())
+        Err(format!("{} but got {}", purpose.wants(), declared(program.ty())))
+    }
+}
+
+/// A type by the name under which it is declared. Errors of the compiler call some otherwise.
+fn declared(ty: &Type) -> String {
+    match ty {
+        Type::Null => "null_type".to_owned(),
+        Type::Timestamp => "google.protobuf.Timestamp".to_owned(),
+        Type::Duration => "google.protobuf.Duration".to_owned(),
+        Type::List(item) => format!("list({})", declared(item)),
+        Type::Map(key, value) => format!("map({}, {})", declared(key), declared(value)),
+        Type::Optional(inner) => format!("optional_type({})", declared(inner)),
+        other => other.to_string(),
     }
 }
 

@@ -285,7 +285,7 @@ async fn expressions_are_checked_when_they_are_stored() {
     for (spec, part) in [
         (
             json!({"matchConstraints": maps(), "validations": [{"expression": "object.data"}]}),
-            "spec.validations[0].expression: Invalid value: \"object.data\": must evaluate to bool",
+            "spec.validations[0].expression: Invalid value: \"object.data\": must evaluate to bool but got dyn",
         ),
         (
             json!({"matchConstraints": maps(), "validations": [{"expression": "nothing == 1"}]}),
@@ -293,7 +293,7 @@ async fn expressions_are_checked_when_they_are_stored() {
         ),
         (
             json!({"matchConstraints": maps(), "validations": [{"expression": "true", "messageExpression": "1"}]}),
-            "spec.validations[0].messageExpression: Invalid value: \"1\": must evaluate to string",
+            "spec.validations[0].messageExpression: Invalid value: \"1\": must evaluate to string but got int",
         ),
         (
             json!({"matchConstraints": maps(), "validations": [{"expression": "params.x == 1"}]}),

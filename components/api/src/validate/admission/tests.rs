@@ -282,7 +282,7 @@ fn validating_policies_are_checked_field_by_field() {
             (
                 "auditAnnotations",
                 json!([{"key": "k", "valueExpression": " 1 "}]),
-                "spec.auditAnnotations[0].valueExpression: Invalid value: \" 1 \": must evaluate to one of [string null_type]",
+                "spec.auditAnnotations[0].valueExpression: Invalid value: \" 1 \": must evaluate to one of [string null_type] but got int",
             ),
         ],
     );
