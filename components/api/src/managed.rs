@@ -121,14 +121,8 @@ pub fn apply(
         fields: &fields,
         is_set: old.is_some_and(|old| shows_replicas(resource, old)),
     });
-    let mut new = manager(resource, &resource.gvk.api_version(), &reset, versions).apply_part(
-        old,
-        applied,
-        writer,
-        force,
-        part.as_ref(),
-    )?;
-    let mut unchanged = old.map_or_else(Unchanged::default, |old| Unchanged::between(old, &new));
+    let (mut new, mut unchanged) = manager(resource, &resource.gvk.api_version(), &reset, versions)
+        .apply_part(old, applied, writer, force, part.as_ref())?;
     match &resource.custom {
         Some(definition) => {
             crate::custom::fit_applied(definition, &mut new).map_err(ApiError::bad_request)?

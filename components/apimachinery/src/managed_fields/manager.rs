@@ -285,9 +285,10 @@ impl FieldManager<'_> {
         force: bool,
     ) -> Result<Compact, ApiError> {
         self.apply_part(live, applied, writer, force, None)
+            .map(|(object, _)| object)
     }
 
-    /// The same for a configuration of a part of the object.
+    /// The same for a configuration of a part of the object; gives also what stays of the live object.
     pub fn apply_part(
         &self,
         live: Option<&Compact>,
@@ -295,7 +296,7 @@ impl FieldManager<'_> {
         writer: Writer<'_>,
         force: bool,
         part: Option<&Part<'_>>,
-    ) -> Result<Compact, ApiError> {
+    ) -> Result<(Compact, Unchanged), ApiError> {
         if meta::get(applied, "managedFields").is_some_and(|given| !given.is_null()) {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
@@ -366,7 +367,8 @@ impl FieldManager<'_> {
         if let Some(former) = former.filter(|_| dropped) {
             self.prune(&mut merged, &former, named(), &managers)?;
         }
-        self.settle(&before, &merged, &mut managers, &entry, |conflicts| {
+        let mut unchanged = Unchanged::between(&before, &merged);
+        self.settle(&before, &merged, &unchanged, &mut managers, &entry, |conflicts| {
             if force {
                 return Ok(());
             }
@@ -374,14 +376,18 @@ impl FieldManager<'_> {
             conflicts_beyond(conflicts, may_take)
         })?;
         // A configuration that changes nothing leaves the time alone, even when it is a manager's first.
-        let changed = !is_same(&merged, &before);
+        let changed = !is_same(&merged, &before, &unchanged);
         if let Some(owned) = managers.0.get_mut(&entry).filter(|_| changed) {
             owned.time = writer.now.to_owned();
         }
         tidy(&mut managers);
         meta::remove(&mut merged, "managedFields");
         last_applied::keep(&mut merged, writer.manager, applied);
-        Ok(Compact::with_managers(merged, managers))
+        match live {
+            Some(_) => unchanged.forget("metadata"),
+            None => unchanged = Unchanged::default(),
+        }
+        Ok((Compact::with_managers(merged, managers), unchanged))
     }
 
     /// Other managers lose what changed, if that may be.
@@ -389,12 +395,13 @@ impl FieldManager<'_> {
         &self,
         before: &Value,
         merged: &Value,
+        unchanged: &Unchanged,
         managers: &mut Managers,
         own: &Entry,
         may_be: impl FnOnce(Vec<(String, FieldSet)>) -> Result<(), ApiError>,
     ) -> Result<(), ApiError> {
         let elsewhere = self.elsewhere(managers, before, merged, false)?;
-        let here = self.changes(before, merged, &Unchanged::default(), false);
+        let here = self.changes(before, merged, unchanged, false);
         let mut conflicts = Vec::new();
         for (entry, owned) in managers.0.iter_mut().filter(|(entry, _)| *entry != own) {
             let Changes { touched, removed } = elsewhere.get(&owned.api_version).unwrap_or(&here);

@@ -1,4 +1,5 @@
 //! An object beside its managedFields.
+use crate::decode::Unchanged;
 use crate::meta;
 use serde_json::{Map, Value};
 
@@ -18,8 +19,8 @@ pub(super) fn without_managed_fields(object: &Value) -> Value {
     Value::Object(map.iter().map(copy).collect())
 }
 
-/// Whether two objects are the same but for their managedFields.
-pub(super) fn is_same(a: &Value, b: &Value) -> bool {
+/// Whether two objects, of which `unchanged` is known to be the same, are that but for their managedFields.
+pub(super) fn is_same(a: &Value, b: &Value, unchanged: &Unchanged) -> bool {
     let (Value::Object(a), Value::Object(b)) = (a, b) else {
         return a == b;
     };
@@ -31,6 +32,7 @@ pub(super) fn is_same(a: &Value, b: &Value) -> bool {
             .all(|((key, left), (other, right))| {
                 key == other
                     && match (left, right) {
+                        _ if unchanged.has(key) => true,
                         (Value::Object(left), Value::Object(right)) if key == "metadata" => {
                             let own = |(key, _): &(&String, &Value)| *key != "managedFields";
                             left.iter().filter(own).eq(right.iter().filter(own))
@@ -40,8 +42,9 @@ pub(super) fn is_same(a: &Value, b: &Value) -> bool {
             })
 }
 
-/// Whether two objects are the same but for when their managers wrote. Such a write changes nothing.
-pub fn is_same_but_for_times(a: &Value, b: &Value) -> bool {
+/// Whether two objects, of which `unchanged` is known to be the same, are that but for when their managers wrote. Such a
+/// write changes nothing.
+pub fn is_same_but_for_times(a: &Value, b: &Value, unchanged: &Unchanged) -> bool {
     let same_owner = |(a, b): (&Value, &Value)| match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
             let kept = |(key, _): &(&String, &Value)| *key != "time";
@@ -50,7 +53,7 @@ pub fn is_same_but_for_times(a: &Value, b: &Value) -> bool {
         _ => a == b,
     };
     let (owners, others) = (meta::managed_fields(a), meta::managed_fields(b));
-    owners.len() == others.len() && is_same(a, b) && owners.iter().zip(others).all(same_owner)
+    owners.len() == others.len() && is_same(a, b, unchanged) && owners.iter().zip(others).all(same_owner)
 }
 
 /// A list that is empty, or that is of one empty entry, asks to forget all managers.

@@ -103,7 +103,7 @@ pub(super) async fn attempt(
     }
     metadata::ensure_namespace(row, &target.namespace, &mut new)?;
     metadata::prepare_update(old, &mut new);
-    let unchanged = strategy::prepare_update(row, &target.subresource, old, &mut new, unchanged)
+    let mut unchanged = strategy::prepare_update(row, &target.subresource, old, &mut new, unchanged)
         .map_err(ApiError::internal)?;
     if target.subresource.is_empty() {
         services::fit(server, row, Some(old), &mut new)?;
@@ -133,6 +133,10 @@ pub(super) async fn attempt(
     } else {
         Reserved::default()
     };
+    if services::is_service(row) {
+        // It may have other addresses now.
+        unchanged = Unchanged::default();
+    }
     let admitted = match (wanted.view, &seen_before) {
         (Some(view), Some(before)) => {
             let seen = seen(view, &new)?;
@@ -152,7 +156,7 @@ pub(super) async fn attempt(
         && !holds_on(row, &new);
     let change = if gone {
         Change::Delete
-    } else if !rewrite && is_same_but_for_times(old, &new) {
+    } else if !rewrite && is_same_but_for_times(old, &new, &attributes.unchanged) {
         // Whoever says again what is so has not written it again.
         if let Some(managers) = meta::get(old, "managedFields") {
             meta::set(&mut new, "managedFields", managers.clone());
