@@ -8,12 +8,12 @@ use super::redirect::{MOST_REQUESTS, is_same_server, onward};
 use super::resolver::Resolver;
 use super::trust::{self, TrustError};
 use super::weakness::{Callee, Weakness};
-use crate::connect::egress::Egress;
+use crate::connect::egress::{Egress, Proxy, Way};
 use crate::metrics::clients::Host;
 use ahash::AHashMap;
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::uri::Authority;
 use http::{Method, Request, Response, Uri};
 use http_body_util::Full;
@@ -119,12 +119,20 @@ impl Clients {
             true => None,
             false => Some(trust::client_config(&identity.bundle, &identity.credentials)?),
         };
+        let mut egress = self.egress.clone();
+        if let Some(url) = &identity.credentials.proxy {
+            if matches!(egress.control_plane, Way::Proxy(_)) {
+                return Err(TrustError::TwoProxies);
+            }
+            let proxy = Proxy::at(url).map_err(|error| TrustError::Proxy(format!("{error:#}")))?;
+            egress.control_plane = Way::Proxy(Arc::new(proxy));
+        }
         let dialer = Dialer {
             tls: tls.map(Arc::new),
             resolver: self.resolver.clone(),
             server_name: identity.credentials.server_name.clone(),
             service: None,
-            egress: self.egress.clone(),
+            egress,
             callee: Callee::Webhook,
         };
         let connector = Connector {
@@ -257,8 +265,8 @@ impl Endpoint {
         }
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, */*"));
         headers.insert(USER_AGENT, HeaderValue::from_static("kube-apiserver-admission"));
-        if let Some(value) = self.credentials.header().filter(|_| is_own) {
-            headers.insert(AUTHORIZATION, value);
+        if is_own {
+            self.credentials.show(headers);
         }
         *request.method_mut() = method;
         Ok(request)

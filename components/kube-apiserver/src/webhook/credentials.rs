@@ -1,14 +1,37 @@
 //! What a webhook's client shows of itself, and the kubeconfig files that say so.
 
+use crate::nulls;
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use url::Url;
+
+/// What may not stand in a header's name as it is.
+const NO_TOKEN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
 
 /// Identity towards a webhook. The default is none.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
@@ -18,6 +41,10 @@ pub struct Credentials {
     authorization: Authorization,
     /// Name that the server's certificate must have, when not that of the URL.
     pub server_name: Option<String>,
+    /// Whom the webhook is to take this server for.
+    impersonation: Vec<(HeaderName, HeaderValue)>,
+    /// By which the webhook is reached, and not as egress is configured.
+    pub proxy: Option<Url>,
 }
 
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
@@ -61,8 +88,17 @@ impl Credentials {
         Ok(Some((chain, PrivateKeyDer::from_pem_slice(key)?)))
     }
 
-    /// The `Authorization` header of the next request.
-    pub(super) fn header(&self) -> Option<HeaderValue> {
+    /// Shows them in the headers of a request.
+    pub(super) fn show(&self, headers: &mut HeaderMap) {
+        if let Some(value) = self.authorization() {
+            headers.insert(AUTHORIZATION, value);
+        }
+        for (name, value) in &self.impersonation {
+            headers.append(name, value.clone());
+        }
+    }
+
+    fn authorization(&self) -> Option<HeaderValue> {
         match &self.authorization {
             Authorization::None => None,
             Authorization::Value(value) => Some(value.clone()),
@@ -132,11 +168,12 @@ impl Kubeconfig {
         )?
         .unwrap_or_default();
         let mut credentials = match file.users.iter().find(|user| user.name == context.context.user) {
-            Some(user) => user.user.credentials(folder)?,
+            Some(user) => user.credentials(folder, path)?,
             None => Credentials::default(),
         };
         credentials.server_name =
             (!cluster.tls_server_name.is_empty()).then(|| cluster.tls_server_name.clone());
+        credentials.proxy = cluster.proxy().with_context(|| path.display().to_string())?;
         Ok(Self {
             server: cluster.server.clone(),
             bundle,
@@ -151,7 +188,7 @@ impl Identities {
         let (file, folder) = read(path)?;
         file.users
             .iter()
-            .map(|user| Ok((user.name.clone(), Arc::new(user.user.credentials(folder)?))))
+            .map(|user| Ok((user.name.clone(), Arc::new(user.credentials(folder, path)?))))
             .collect::<anyhow::Result<_>>()
             .map(Self)
     }
@@ -175,7 +212,7 @@ impl Identities {
 
 fn read(path: &Path) -> anyhow::Result<(File, &Path)> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let file = serde_yaml_ng::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+    let file = nulls::from_yaml(&text).with_context(|| format!("reading {}", path.display()))?;
     Ok((file, path.parent().unwrap_or(Path::new(""))))
 }
 
@@ -220,6 +257,26 @@ struct Cluster {
     certificate_authority_data: String,
     tls_server_name: String,
     insecure_skip_tls_verify: bool,
+    proxy_url: String,
+}
+
+impl Cluster {
+    fn proxy(&self) -> anyhow::Result<Option<Url>> {
+        if self.proxy_url.is_empty() {
+            return Ok(None);
+        }
+        let url = Url::parse(&self.proxy_url).context("proxy-url")?;
+        if !matches!(url.scheme(), "http" | "https") {
+            bail!(
+                "proxy-url: {} is not supported; name a proxy by http or https",
+                url.scheme()
+            );
+        }
+        if !self.server.starts_with("https:") {
+            bail!("proxy-url is only for a server by https; leave it out, or name such a server");
+        }
+        Ok(Some(url))
+    }
 }
 
 #[derive(Deserialize)]
@@ -254,10 +311,65 @@ struct User {
     token_file: String,
     username: String,
     password: String,
+    #[serde(rename = "as")]
+    impersonated: String,
+    as_uid: String,
+    as_groups: Vec<String>,
+    as_user_extra: BTreeMap<String, Vec<String>>,
+    exec: Option<IgnoredAny>,
+    auth_provider: Option<IgnoredAny>,
+}
+
+impl NamedUser {
+    fn credentials(&self, folder: &Path, path: &Path) -> anyhow::Result<Credentials> {
+        let credentials = self.user.credentials(folder);
+        credentials.with_context(|| format!("{}: user {:?}", path.display(), self.name))
+    }
 }
 
 impl User {
+    fn impersonation(&self) -> anyhow::Result<Vec<(HeaderName, HeaderValue)>> {
+        if self.impersonated.is_empty() {
+            if !(self.as_uid.is_empty() && self.as_groups.is_empty() && self.as_user_extra.is_empty()) {
+                bail!("as-uid, as-groups and as-user-extra need `as`, the user who is impersonated");
+            }
+            return Ok(Vec::new());
+        }
+        let mut headers = Vec::new();
+        let mut add = |name: &str, value: &str| {
+            let name = HeaderName::from_bytes(name.as_bytes()).context("`as` that is no header")?;
+            headers.push((
+                name,
+                HeaderValue::from_str(value).context("`as` that is no header")?,
+            ));
+            anyhow::Ok(())
+        };
+        add("impersonate-user", &self.impersonated)?;
+        if !self.as_uid.is_empty() {
+            add("impersonate-uid", &self.as_uid)?;
+        }
+        for group in &self.as_groups {
+            add("impersonate-group", group)?;
+        }
+        for (key, values) in &self.as_user_extra {
+            let name = format!("impersonate-extra-{}", utf8_percent_encode(key, NO_TOKEN));
+            for value in values {
+                add(&name, value)?;
+            }
+        }
+        Ok(headers)
+    }
+
     fn credentials(&self, folder: &Path) -> anyhow::Result<Credentials> {
+        // Going on without would be to go there as nobody.
+        if self.exec.is_some() {
+            bail!(
+                "exec is not supported; use tokenFile, which is read for each request, or a client certificate"
+            );
+        }
+        if self.auth_provider.is_some() {
+            bail!("auth-provider is not supported; use tokenFile, or a client certificate");
+        }
         let certificate = material(&self.client_certificate_data, &self.client_certificate, folder)?;
         let key = material(&self.client_key_data, &self.client_key, folder)?;
         let authorization = if !self.token_file.is_empty() {
@@ -275,7 +387,9 @@ impl User {
         Ok(Credentials {
             certificate: certificate.zip(key),
             authorization,
+            impersonation: self.impersonation()?,
             server_name: None,
+            proxy: None,
         })
     }
 }
@@ -309,7 +423,81 @@ mod tests {
             ("s.n.svc:444", "Basic dTpw"),
             ("elsewhere:1", "Basic dTpw"),
         ] {
-            assert_eq!(identities.of(authority).header().unwrap(), header, "{authority}");
+            let found = identities.of(authority).authorization();
+            assert_eq!(found.unwrap(), header, "{authority}");
         }
+    }
+
+    /// What comes of a kubeconfig of one server and one user.
+    fn load(cluster: &str, user: &str) -> anyhow::Result<Kubeconfig> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = format!(
+            "clusters: [{{name: c, cluster: {{server: 'https://x', {cluster}}}}}]\nusers: {user}\n\
+             contexts: [{{name: k, context: {{cluster: c, user: u}}}}]\ncurrent-context: k\n"
+        );
+        std::fs::write(file.path(), text).unwrap();
+        Kubeconfig::load(file.path())
+    }
+
+    #[test]
+    fn what_is_not_supported_is_not_passed_over() {
+        for (cluster, user, expected) in [
+            ("", "null", ""),
+            ("", "[{name: u, user: null}]", ""),
+            ("", "[{name: u, user: {exec: null}}]", ""),
+            (
+                "",
+                "[{name: u, user: {exec: {command: c}}}]",
+                "user \"u\": exec is not supported",
+            ),
+            (
+                "",
+                "[{name: u, user: {auth-provider: {name: p}}}]",
+                "user \"u\": auth-provider is not supported",
+            ),
+            ("", "[{name: u, user: {as-groups: [g]}}]", "need `as`"),
+            (
+                "proxy-url: 'socks5://p'",
+                "[]",
+                "proxy-url: socks5 is not supported",
+            ),
+            ("proxy-url: p", "[]", "proxy-url: relative URL"),
+            (
+                "insecure-skip-tls-verify: true",
+                "[]",
+                "insecure-skip-tls-verify is not supported",
+            ),
+        ] {
+            let told = load(cluster, user).err().map(|error| format!("{error:#}"));
+            let told = told.unwrap_or_default();
+            assert!(told.contains(expected), "{cluster} {user}: {told}");
+            assert_eq!(told.is_empty(), expected.is_empty(), "{cluster} {user}: {told}");
+        }
+    }
+
+    #[test]
+    fn an_impersonated_user_stands_in_headers() {
+        let user = "[{name: u, user: {as: jane, as-uid: '7', as-groups: [a, b], as-user-extra: {x/y: [z]}}}]";
+        let config = load("proxy-url: 'http://p:3128'", user).unwrap();
+        assert_eq!(
+            config.credentials.proxy.as_ref().unwrap().as_str(),
+            "http://p:3128/"
+        );
+        let mut headers = HeaderMap::new();
+        config.credentials.show(&mut headers);
+        let found: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("impersonate-user", "jane"),
+                ("impersonate-uid", "7"),
+                ("impersonate-group", "a"),
+                ("impersonate-group", "b"),
+                ("impersonate-extra-x%2fy", "z"),
+            ]
+        );
     }
 }
