@@ -220,9 +220,8 @@ fn admission(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Admiss
         None => plugins::chain(enable, disable)?,
     };
     let configuration = match &flags.admission_control_config_file {
-        Some(file) => {
-            AdmissionConfiguration::load(file, clients).context("--admission-control-config-file")?
-        }
+        Some(file) => AdmissionConfiguration::load(file, clients, &plugins)
+            .context("--admission-control-config-file")?,
         None => AdmissionConfiguration::default(),
     };
     configuration.check(&plugins)?;

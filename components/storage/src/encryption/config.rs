@@ -211,9 +211,12 @@ fn read(text: &str) -> Outcome<Vec<Entry>> {
         };
         wrong(place, message)
     })?;
-    if (config.api_version.as_str(), config.kind.as_str())
-        != ("apiserver.config.k8s.io/v1", "EncryptionConfiguration")
-    {
+    if !matches!(
+        (config.api_version.as_str(), config.kind.as_str()),
+        ("apiserver.config.k8s.io/v1", "EncryptionConfiguration")
+            // As the first versions of the documentation had it; upstream reads it to this day.
+            | ("v1", "EncryptionConfig")
+    ) {
         return wrong(
             "apiVersion",
             "expected apiserver.config.k8s.io/v1, kind EncryptionConfiguration",
@@ -396,8 +399,7 @@ fn kms(field: &str, config: KmsConfig) -> Outcome<Kms> {
             format!("{given:?}: a name is required, and must not contain ':'"),
         );
     }
-    let socket = config.endpoint.strip_prefix("unix://");
-    let socket = socket.filter(|path| path.starts_with('/'));
+    let socket = socket(&config.endpoint);
     if socket.is_none() {
         let given = &config.endpoint;
         note("endpoint", format!("{given:?}: must be of the form unix:///path"));
@@ -411,21 +413,28 @@ fn kms(field: &str, config: KmsConfig) -> Outcome<Kms> {
         note("timeout", format!("{given:?}: must be a positive duration"));
     }
     none_of(mistakes)?;
-    let socket = PathBuf::from(socket.unwrap_or_default());
+    let socket = socket.unwrap_or_default();
     Kms::new(&config.name, socket, timeout.unwrap_or(KMS_TIMEOUT)).or_else(|message| wrong(field, message))
 }
 
-/// `3s`, `500ms`, `1m`.
-fn duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let number: f64 = text[..digits].parse().ok()?;
-    let seconds = match &text[digits..] {
-        "ms" => number / 1000.0,
-        "s" => number,
-        "m" => number * 60.0,
-        _ => return None,
+/// Where a URL leads: to a path, or by `/@` to an abstract name.
+fn socket(endpoint: &str) -> Option<PathBuf> {
+    let rest = endpoint.strip_prefix("unix:")?;
+    // A host means nothing to a socket.
+    let path = match rest.strip_prefix("//") {
+        Some(rest) => &rest[rest.find('/')?..],
+        None => rest,
     };
-    Duration::try_from_secs_f64(seconds).ok()
+    match path.strip_prefix("/@") {
+        Some(name) => Some(PathBuf::from(format!("\0{name}"))),
+        None => path.starts_with('/').then(|| PathBuf::from(path)),
+    }
+}
+
+/// As Go writes them: `3s`, `1m30s`.
+fn duration(text: &str) -> Option<Duration> {
+    let nanoseconds = apimachinery::time::parse_duration(text).ok()?;
+    u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
 }
 
 fn named_keys(field: &str, cipher: Cipher, keys: Vec<Key>) -> Outcome<Vec<NamedKey>> {

@@ -276,6 +276,37 @@ fn services_have_names_of_their_own() {
 }
 
 #[test]
+fn sockets_and_durations_are_written_in_many_ways() {
+    let service = |more: &str| format!("{{kms: {{apiVersion: v2, name: a, {more}}}}}");
+    for (more, good) in [
+        ("endpoint: 'unix:///none'", true),
+        ("endpoint: 'unix:/none'", true),
+        ("endpoint: 'unix:///@none'", true),
+        ("endpoint: 'unix://'", false),
+        ("endpoint: 'http:///none'", false),
+        ("endpoint: 'unix:///none', timeout: 0m1s", true),
+        ("endpoint: 'unix:///none', timeout: 1m30s", true),
+        ("endpoint: 'unix:///none', timeout: 0.0001h", true),
+        ("endpoint: 'unix:///none', timeout: 100us", true),
+        ("endpoint: 'unix:///none', timeout: -1s", false),
+        ("endpoint: 'unix:///none', timeout: 0s", false),
+        ("endpoint: 'unix:///none', timeout: 1", false),
+    ] {
+        let parsed = Transformers::from_config(&entries(&[("secrets", service(more))]));
+        assert_eq!(parsed.is_ok(), good, "{more}: {:?}", parsed.err());
+    }
+}
+
+#[test]
+fn the_first_name_of_the_configuration_is_read() {
+    let text = config("secrets", "{identity: {}}");
+    let old = text
+        .replace("apiserver.config.k8s.io/v1", "v1")
+        .replace("EncryptionConfiguration", "EncryptionConfig");
+    assert!(Transformers::from_config(&old).is_ok());
+}
+
+#[test]
 fn entries_of_the_same_resource_are_read_one_after_the_other() {
     let old = cipher("aesgcm", &[("old", secret(1, 32))]);
     let new = cipher("aesgcm", &[("new", secret(2, 32))]);
