@@ -24,7 +24,8 @@ pub struct Browsers {
 
 impl Browsers {
     pub fn load(flags: &ServingFlags) -> anyhow::Result<Self> {
-        let origins = flags.cors_allowed_origins.iter().map(|pattern| {
+        let none = flags.cors_allowed_origins == [""];
+        let origins = flags.cors_allowed_origins.iter().filter(|_| !none).map(|pattern| {
             let compiled =
                 Regex::new(pattern).with_context(|| format!("--cors-allowed-origins: {pattern:?}"))?;
             match unpinned(pattern) {
@@ -119,6 +120,7 @@ mod tests {
             ("^https://example.com", false),
             ("example.com$", false),
             ("//(", false),
+            ("", true),
         ] {
             assert_eq!(browsers(&[pattern]).is_ok(), taken, "{pattern}");
         }
