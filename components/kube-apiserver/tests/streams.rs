@@ -364,13 +364,10 @@ async fn what_a_kubelet_has_against_a_stream_is_told() {
         cluster.kubelet.asked()
     );
     let mut socket = socket.unwrap();
-    let answer = "HTTP/1.1 302 Found\r\nlocation: https://elsewhere/\r\ncontent-length: 0\r\n\r\n";
+    let answer = "HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n";
     kubelet.write_all(answer.as_bytes()).await.unwrap();
     assert_eq!(socket.heard().await, Some((STDOUT, Vec::new())));
-    let url = format!(
-        "https://127.0.0.1:{}/exec/default/p/c?output=1&command=ls",
-        cluster.kubelet.port()
-    );
+    let url = format!("https://127.0.0.1:{}/elsewhere", cluster.kubelet.port());
     assert_eq!(
         socket.status().await["message"],
         format!("Internal error occurred: error sending request: Post \"{url}\": redirect not allowed")

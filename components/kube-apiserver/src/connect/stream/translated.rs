@@ -24,6 +24,7 @@ use streams::remote_command::{ERROR, SPDY_PROTOCOL, V5, Wanted};
 use streams::spdy::{Receiver, Sender};
 use streams::websocket::{self, Socket};
 use tokio::io::{AsyncRead, AsyncWrite};
+use url::Url;
 
 /// Upstream's: what stands between here and the kubelet must not take a silent stream for a dead one.
 const PING_EVERY: Duration = Duration::from_secs(5);
@@ -113,19 +114,19 @@ async fn relayed(
 
 async fn connect(destination: &Destination, outgoing: Outgoing) -> Result<TokioIo<Upgraded>, ApiError> {
     let url = format!("https://{}{}", destination.authority(), outgoing.uri);
-    let not_sent = |why: &str| {
-        let to = quote(&url);
+    let not_sent = |url: &str, why: &str| {
+        let to = quote(url);
         ApiError::internal(format!("error sending request: Post {to}: {why}"))
     };
     let not_made = |why: &str| ApiError::internal(format!("unable to upgrade connection: {why}"));
     match relay::switch(destination, outgoing).await {
-        Err(Failure::Dial(why) | Failure::Untrusted(why)) => Err(not_sent(&why)),
-        Err(failure) => Err(not_sent(&failure.to_string())),
+        Err(Failure::Dial(why) | Failure::Untrusted(why)) => Err(not_sent(&url, &why)),
+        Err(failure) => Err(not_sent(&url, &failure.to_string())),
         // Nobody goes there with this server's credentials.
-        Ok(Switch::Refused(answer)) if is_redirect(answer.status(), answer.headers()) => {
-            Err(not_sent("redirect not allowed"))
-        }
-        Ok(Switch::Refused(answer)) => Err(not_made(&refusal(&text(answer.into_body()).await))),
+        Ok(Switch::Refused(answer)) => Err(match redirect(&url, answer.status(), answer.headers()) {
+            Some(elsewhere) => not_sent(&elsewhere, "redirect not allowed"),
+            None => not_made(&refusal(&text(answer.into_body()).await)),
+        }),
         Ok(Switch::Made(headers, connection)) => {
             let spoken = headers.get(PROTOCOL_VERSION);
             if !speaks_spdy(&headers) || spoken.is_none_or(|spoken| spoken != SPDY_PROTOCOL) {
@@ -137,8 +138,14 @@ async fn connect(destination: &Destination, outgoing: Outgoing) -> Result<TokioI
     }
 }
 
-fn is_redirect(status: StatusCode, headers: &HeaderMap) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) && headers.contains_key(LOCATION)
+/// Where a kubelet sends who has asked it for `url`.
+fn redirect(url: &str, status: StatusCode, headers: &HeaderMap) -> Option<String> {
+    if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = headers.get(LOCATION)?.to_str().ok()?;
+    let elsewhere = Url::parse(url).and_then(|url| url.join(location));
+    Some(elsewhere.map_or_else(|_| location.to_owned(), String::from))
 }
 
 /// What a kubelet's answer says against the connection.
