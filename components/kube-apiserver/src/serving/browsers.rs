@@ -35,7 +35,11 @@ impl Browsers {
                 ),
             }
         });
-        let directives = &flags.strict_transport_security_directives;
+        let directives = flags.strict_transport_security_directives.iter();
+        let directives: Vec<&str> = directives
+            .map(String::as_str)
+            .filter(|directive| !directive.is_empty())
+            .collect();
         let transport_security = (!directives.is_empty())
             .then(|| HeaderValue::from_str(&directives.join("; ")))
             .transpose()
