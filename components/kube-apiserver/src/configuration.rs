@@ -104,7 +104,7 @@ impl Configuration {
             .map(observing::collector)
             .transpose();
         let collector = collector.context("--tracing-config-file")?;
-        let clients = Clients::new(None).by(&egress);
+        let clients = Clients::new(None).of_server().by(&egress);
         let chain = authorization::load(&flags, &clients)?;
         let authentication = authentication::load(&flags, &clients, &egress)?;
         let audit = audit::load(&flags, &clients)?;

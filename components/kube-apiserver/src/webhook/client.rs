@@ -54,6 +54,7 @@ struct Identity {
 pub struct Clients {
     resolver: Option<Arc<Resolver>>,
     egress: Egress,
+    agent: HeaderValue,
     pools: Mutex<AHashMap<Identity, Weak<Pool>>>,
 }
 
@@ -62,6 +63,7 @@ pub struct Clients {
 pub struct Endpoint {
     place: Place,
     credentials: Arc<Credentials>,
+    agent: HeaderValue,
     pool: Arc<Pool>,
     /// What is counted of it, from the first call on.
     counts: Arc<OnceLock<Host>>,
@@ -73,8 +75,17 @@ impl Clients {
         Self {
             resolver,
             egress: Egress::default(),
+            agent: HeaderValue::from_static("kube-apiserver-admission"),
             pools: Mutex::default(),
         }
+    }
+
+    /// The endpoints are told that the server itself asks, and not its admission: those that kubeconfigs describe.
+    pub fn of_server(mut self) -> Self {
+        if let Ok(agent) = HeaderValue::try_from(component_config::user_agent("kube-apiserver")) {
+            self.agent = agent;
+        }
+        self
     }
 
     /// Connections go these ways.
@@ -109,6 +120,7 @@ impl Clients {
         Ok(Endpoint {
             place,
             credentials,
+            agent: self.agent.clone(),
             pool,
             counts: Arc::default(),
         })
@@ -264,7 +276,7 @@ impl Endpoint {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, */*"));
-        headers.insert(USER_AGENT, HeaderValue::from_static("kube-apiserver-admission"));
+        headers.insert(USER_AGENT, self.agent.clone());
         if is_own {
             self.credentials.show(headers);
         }
