@@ -64,6 +64,7 @@ struct File {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Told {
+    #[serde(default)]
     name: String,
     #[serde(default)]
     path: String,

@@ -1,8 +1,9 @@
 //! EncryptionConfiguration: read strictly, checked before anything starts.
 
+use apimachinery::field::quote;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::kms::Kms;
 use super::provider::{Cipher, NamedKey, Provider};
@@ -49,6 +50,17 @@ fn wrong<T>(field: impl Into<String>, message: impl Into<String>) -> Outcome<T> 
     }])
 }
 
+fn invalid<T>(field: impl Into<String>, value: &str, why: &str) -> Outcome<T> {
+    wrong(field, format!("Invalid value: {}: {why}", quote(value)))
+}
+
+fn required<T>(field: impl Into<String>, why: &str) -> Outcome<T> {
+    wrong(field, format!("Required value: {why}"))
+}
+
+/// What stands for a secret in an error.
+const REDACTED: &str = "REDACTED";
+
 /// All of them, or what is wrong with any.
 fn all<T>(outcomes: impl IntoIterator<Item = Outcome<T>>) -> Outcome<Vec<T>> {
     let (mut good, mut mistakes) = (Vec::new(), Vec::new());
@@ -75,21 +87,26 @@ fn both<A, B>(first: Outcome<A>, second: Outcome<B>) -> Outcome<(A, B)> {
     }
 }
 
+/// Null is an empty list.
+fn listed<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Configuration {
     api_version: String,
     kind: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "listed")]
     resources: Vec<Resources>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Resources {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "listed")]
     resources: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "listed")]
     providers: Vec<ProviderConfig>,
 }
 
@@ -106,7 +123,7 @@ struct ProviderConfig {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Keys {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "listed")]
     keys: Vec<Key>,
 }
 
@@ -137,6 +154,15 @@ struct KmsConfig {
     /// Of version 1 only.
     cachesize: Option<serde_json::Value>,
 }
+
+const DUPLICATE: &str = "the same resource cannot be specified multiple times";
+const OVERLAP: &str = "using overlapping resources such as 'secrets' and '*.' in the same resource list is not allowed as they will be masked";
+/// What is stored without being a resource.
+const WITHOUT_API: [&str; 3] = [
+    "apiserveripinfo",
+    "serviceipallocations",
+    "servicenodeportallocations",
+];
 
 /// A resource by name, all of a group, or all.
 #[derive(Debug, PartialEq, Eq)]
@@ -177,6 +203,27 @@ impl Selector {
             .iter()
             .filter(|other| of_group(other) || other.is_everything());
         masks.next().copied()
+    }
+
+    /// What is wrong with its name, which was written as `text`.
+    fn misnamed(&self, text: &str) -> Option<&'static str> {
+        if text.to_lowercase() != text {
+            Some("resource name should not contain capital letters")
+        } else if text == "*" {
+            Some("use '*.' to encrypt all the resources from core API group or *.* to encrypt all resources")
+        } else if WITHOUT_API.contains(&text) {
+            Some("resources which do not have REST API/s cannot be encrypted")
+        } else if self.group == "events.k8s.io" {
+            Some(
+                "'*.events.k8s.io' objects are stored using the 'events' API group in etcd. Use 'events' instead in the config file",
+            )
+        } else if self.group == "extensions" {
+            Some("'extensions' group has been removed and cannot be used for encryption")
+        } else if self.group == "*" && self.resource != "*" {
+            Some("encrypting the same resource across groups is not supported")
+        } else {
+            None
+        }
     }
 
     fn is_everything(&self) -> bool {
@@ -223,7 +270,7 @@ fn read(text: &str) -> Outcome<Vec<Entry>> {
         );
     }
     if config.resources.is_empty() {
-        return wrong("resources", "at least one entry is required");
+        return required("resources", "at least one resources is required");
     }
     let entries = all(config.resources.into_iter().enumerate().map(|(index, entry)| {
         let field = format!("resources[{index}]");
@@ -239,7 +286,7 @@ fn read(text: &str) -> Outcome<Vec<Entry>> {
 
 fn providers(field: &str, configs: Vec<ProviderConfig>) -> Outcome<Vec<Provider>> {
     if configs.is_empty() {
-        return wrong(field, "at least one provider is required");
+        return required(field, &format!("at least one {field} is required"));
     }
     let configs = configs.into_iter().enumerate();
     all(configs.map(|(index, config)| provider_of(format!("{field}[{index}]"), config)))
@@ -258,7 +305,8 @@ fn check_names(entries: &[Entry]) -> Outcome<()> {
                 mistakes.push(Mistake {
                     field: format!("resources[{entry}].providers[{index}].kms.name"),
                     message: format!(
-                        "duplicate KMS provider name {}, names must be unique",
+                        "Invalid value: {}: duplicate KMS provider name {}, names must be unique",
+                        quote(service.name()),
                         service.name()
                     ),
                 });
@@ -301,41 +349,31 @@ fn check_masks(entries: &[Entry]) -> Outcome<()> {
 
 fn selectors(field: &str, resources: &[String]) -> Outcome<Vec<Selector>> {
     if resources.is_empty() {
-        return wrong(field, "at least one resource is required");
+        return required(field, &format!("at least one {field} is required"));
     }
-    let mut selectors: Vec<Selector> = Vec::new();
+    let selectors: Vec<Selector> = resources.iter().map(|text| Selector::parse(text)).collect();
+    let any_two = |fit: fn(&Selector, &Selector) -> bool| {
+        let mut all = selectors.iter().enumerate();
+        all.any(|(index, one)| selectors[..index].iter().any(|other| fit(one, other)))
+    };
     let mut mistakes = Vec::new();
-    for (index, resource) in resources.iter().enumerate() {
-        let field = format!("{field}[{index}]");
-        let selector = Selector::parse(resource);
-        let message = if resource.to_lowercase() != *resource {
-            "resource name should not contain capital letters"
-        } else if resource == "*" {
-            "use '*.' to encrypt all the resources from core API group or *.* to encrypt all resources"
-        } else if [
-            "apiserveripinfo",
-            "serviceipallocations",
-            "servicenodeportallocations",
-        ]
-        .contains(&resource.as_str())
-        {
-            "resources which do not have REST API/s cannot be encrypted"
-        } else if selector.group == "events.k8s.io" {
-            "'*.events.k8s.io' objects are stored using the 'events' API group in etcd. Use 'events' instead"
-        } else if selector.group == "extensions" {
-            "'extensions' group has been removed and cannot be used for encryption"
-        } else if selector.group == "*" && selector.resource != "*" {
-            "encrypting the same resource across groups is not supported"
-        } else if selectors.contains(&selector) {
-            "the same resource cannot be specified multiple times"
-        } else if selectors.iter().any(|other| other.overlaps(&selector)) {
-            "using overlapping resources such as 'secrets' and '*.' in the same resource list is not allowed"
-        } else {
-            selectors.push(selector);
-            continue;
-        };
-        let message = format!("{resource:?}: {message}");
-        mistakes.push(Mistake { field, message });
+    for (is_so, why) in [
+        (any_two(Selector::eq), DUPLICATE),
+        (any_two(Selector::overlaps), OVERLAP),
+    ] {
+        if is_so {
+            let texts: Vec<String> = resources.iter().map(|text| quote(text)).collect();
+            let message = format!("Invalid value: [{}]: {why}", texts.join(","));
+            let field = field.to_owned();
+            mistakes.push(Mistake { field, message });
+        }
+    }
+    for (index, (resource, selector)) in resources.iter().zip(&selectors).enumerate() {
+        if let Some(why) = selector.misnamed(resource) {
+            let field = format!("{field}[{index}]");
+            let message = format!("Invalid value: {}: {why}", quote(resource));
+            mistakes.push(Mistake { field, message });
+        }
     }
     none_of(mistakes).map(|()| selectors)
 }
@@ -361,12 +399,14 @@ fn provider_of(field: String, config: ProviderConfig) -> Outcome<Provider> {
     let only = match found.len() {
         0 => wrong(
             &*field,
-            "expected one of aesgcm, aescbc, secretbox, kms, identity",
+            "Invalid value: {\"AESGCM\":null,\"AESCBC\":null,\"Secretbox\":null,\"Identity\":null,\"KMS\":null}: provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity",
         ),
         1 => Ok(()),
-        _ => wrong(
+        // Upstream shows it, with its secrets.
+        _ => invalid(
             &*field,
-            "more than one provider in one element, split it into several",
+            REDACTED,
+            "more than one provider specified in a single element, should split into different list elements",
         ),
     };
     let ((), mut found) = both(only, all(found))?;
@@ -378,31 +418,17 @@ fn provider_of(field: String, config: ProviderConfig) -> Outcome<Provider> {
 
 fn kms(field: &str, config: KmsConfig) -> Outcome<Kms> {
     let mut mistakes = Vec::new();
-    let mut note = |member: &str, message: String| {
-        let field = format!("{field}.{member}");
-        mistakes.push(Mistake { field, message });
-    };
-    if config.api_version != "v2" {
-        let given = &config.api_version;
-        note(
-            "apiVersion",
-            format!("unsupported apiVersion {given:?} for KMS provider, only v2 is supported"),
-        );
-    }
-    if config.cachesize.is_some() {
-        note("cachesize", "cachesize is not supported in v2".to_owned());
-    }
-    if config.name.is_empty() || config.name.contains(':') {
-        let given = &config.name;
-        note(
-            "name",
-            format!("{given:?}: a name is required, and must not contain ':'"),
-        );
-    }
-    let socket = socket(&config.endpoint);
-    if socket.is_none() {
-        let given = &config.endpoint;
-        note("endpoint", format!("{given:?}: must be of the form unix:///path"));
+    let mut note = |outcome: Outcome<()>| mistakes.extend(outcome.err().into_iter().flatten());
+    let member = |name: &str| format!("{field}.{name}");
+    let name = config.name.as_str();
+    if name.is_empty() {
+        note(required(
+            member("name"),
+            "name is a mandatory field for a provider",
+        ));
+    } else if name.contains(':') {
+        let why = format!("invalid KMS provider name {name}, must not contain ':'");
+        note(invalid(member("name"), name, &why));
     }
     let timeout = match config.timeout.as_deref() {
         None => Some(KMS_TIMEOUT),
@@ -410,7 +436,31 @@ fn kms(field: &str, config: KmsConfig) -> Outcome<Kms> {
     };
     if timeout.is_none() {
         let given = config.timeout.as_deref().unwrap_or_default();
-        note("timeout", format!("{given:?}: must be a positive duration"));
+        note(invalid(
+            member("timeout"),
+            given,
+            "timeout should be a positive value",
+        ));
+    }
+    let endpoint = config.endpoint.as_str();
+    let socket = socket(endpoint);
+    if socket.is_none() {
+        let scheme = endpoint.split_once(':').map_or("", |(scheme, _)| scheme);
+        let why = match scheme {
+            _ if endpoint.is_empty() => "endpoint is a mandatory field for a kms".to_owned(),
+            "unix" => "must be of the form unix:///path".to_owned(),
+            other => format!("unsupported scheme {other:?} for KMS provider, only unix is supported"),
+        };
+        note(invalid(member("endpoint"), endpoint, &why));
+    }
+    if let Some(given) = &config.cachesize {
+        let message = format!("Invalid value: {given}: cachesize is not supported in v2");
+        note(wrong(member("cachesize"), message));
+    }
+    if config.api_version != "v2" {
+        let given = config.api_version.as_str();
+        let why = format!("unsupported apiVersion {given:?} for KMS provider, only v2 is supported");
+        note(invalid(member("apiVersion"), given, &why));
     }
     none_of(mistakes)?;
     let socket = socket.unwrap_or_default();
@@ -439,21 +489,21 @@ fn duration(text: &str) -> Option<Duration> {
 
 fn named_keys(field: &str, cipher: Cipher, keys: Vec<Key>) -> Outcome<Vec<NamedKey>> {
     if keys.is_empty() {
-        return wrong(field, "at least one key is required");
+        return required(field, "at least one keys is required");
     }
     all(keys.into_iter().enumerate().map(|(index, key)| {
         let field = format!("{field}[{index}]");
         let name = match key.name.is_empty() {
-            true => wrong(format!("{field}.name"), "name is a mandatory field for a key"),
-            false => Ok(key.name),
+            true => required(format!("{field}.name"), "name is a mandatory field for a key"),
+            false => Ok(()),
         };
         let field = format!("{field}.secret");
-        let secret = match STANDARD.decode(&key.secret) {
-            _ if key.secret.is_empty() => wrong(&*field, "secret is a mandatory field for a key"),
-            Ok(secret) => Ok(secret),
-            Err(_) => wrong(&*field, "secrets must be base64 encoded"),
+        let key = match STANDARD.decode(&key.secret) {
+            _ if key.secret.is_empty() => required(field, "secret is a mandatory field for a key"),
+            Ok(secret) => NamedKey::new(cipher, &key.name, &secret)
+                .or_else(|message| invalid(field, REDACTED, &message)),
+            Err(_) => invalid(field, REDACTED, "secrets must be base64 encoded"),
         };
-        let (name, secret) = both(name, secret)?;
-        NamedKey::new(cipher, &name, &secret).or_else(|message| wrong(field, message))
+        both(name, key).map(|((), key)| key)
     }))
 }
