@@ -126,6 +126,14 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
         .map_err(|error| format!("invalid duration {text:?}: {error}"))
 }
 
+/// The same of how long something is kept, which below zero is not at all.
+pub fn parse_lifetime(text: &str) -> Result<std::time::Duration, String> {
+    match text.strip_prefix('-') {
+        Some(length) => parse_duration(length).map(|_| std::time::Duration::ZERO),
+        None => parse_duration(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +174,7 @@ mod tests {
             ("watch-cache", Unused::Typed(Kind::Bool)),
             ("workers", Unused::Typed(Kind::Int)),
             ("every", Unused::Typed(Kind::Duration)),
+            ("timeout", Unused::Typed(Kind::Timeout)),
             ("port", Unused::Typed(Kind::Uint)),
             ("buffer", Unused::Typed(Kind::Quantity)),
             ("cert-dir", Unused::Typed(Kind::Text)),
@@ -184,6 +193,12 @@ mod tests {
             // pflag leaves the next word to others as well.
             ("--watch-cache false", Ok("false")),
             ("--every=1m30s", Ok("")),
+            ("--every=-1s", Ok("")),
+            ("--timeout=-0s", Ok("")),
+            (
+                "--timeout=-1s",
+                Err("invalid argument \"-1s\" for \"--timeout\" flag: it can not be negative value".to_owned()),
+            ),
             ("--port=10255", Ok("")),
             ("--buffer=64Ki", Ok("")),
             ("--cert-dir=x", Ok("")),

@@ -2,6 +2,7 @@
 
 pub mod anonymous;
 pub mod bootstrap_token;
+mod flights;
 pub mod front_proxy;
 pub mod impersonation;
 pub mod lookup;
@@ -138,11 +139,9 @@ pub struct TokenAuthenticator {
     pub service_accounts: service_account::ServiceAccountTokens,
     pub bootstrap: bool,
     pub issuers: oidc::Issuers,
-    pub webhook: Option<webhook::WebhookTokens>,
+    pub webhook: Option<Arc<webhook::KnownTokens>>,
     pub lookup: Arc<dyn Lookup>,
     pub cache: token_cache::TokenCache,
-    /// What the webhook said, which may be good for longer.
-    pub webhook_cache: token_cache::TokenCache,
     pub metrics: TokenMetrics,
 }
 
@@ -187,7 +186,7 @@ impl TokenAuthenticator {
             (Ok(Some(found)), _) => Ok(Some(found)),
             (other, None) => other,
             // Nobody else's; the others' refusals say nothing about it then.
-            (other, Some(webhook)) => match self.ask(webhook, token, audiences).await {
+            (other, Some(webhook)) => match webhook.authenticate(token, audiences).await {
                 Ok(None) => other,
                 decided => decided,
             },
@@ -244,21 +243,6 @@ impl TokenAuthenticator {
             .cloned()
             .collect();
         (asked.is_empty() || !audiences.is_empty()).then_some(Authenticated { user, audiences })
-    }
-
-    async fn ask(
-        &self,
-        webhook: &webhook::WebhookTokens,
-        token: &str,
-        audiences: &[String],
-    ) -> Result<Option<Authenticated>, Rejected> {
-        if let Some((known, _)) = self.webhook_cache.get(token, audiences) {
-            return known.map_err(Rejected);
-        }
-        let outcome = webhook.authenticate(token, audiences).await;
-        self.webhook_cache
-            .put(token, audiences, kept(&outcome), &Notes::default());
-        outcome
     }
 }
 

@@ -104,7 +104,7 @@ impl Configuration {
             .map(observing::collector)
             .transpose();
         let collector = collector.context("--tracing-config-file")?;
-        let clients = Clients::new(None).by(&egress);
+        let clients = Clients::new(None).of_server().by(&egress);
         let chain = authorization::load(&flags, &clients)?;
         let authentication = authentication::load(&flags, &clients, &egress)?;
         let audit = audit::load(&flags, &clients)?;
@@ -220,9 +220,8 @@ fn admission(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Admiss
         None => plugins::chain(enable, disable)?,
     };
     let configuration = match &flags.admission_control_config_file {
-        Some(file) => {
-            AdmissionConfiguration::load(file, clients).context("--admission-control-config-file")?
-        }
+        Some(file) => AdmissionConfiguration::load(file, clients, &plugins)
+            .context("--admission-control-config-file")?,
         None => AdmissionConfiguration::default(),
     };
     configuration.check(&plugins)?;

@@ -28,6 +28,7 @@ pub mod lifecycle;
 pub mod media;
 pub mod metadata;
 pub mod metrics;
+mod nulls;
 pub mod peers;
 pub mod pipeline;
 pub mod present;

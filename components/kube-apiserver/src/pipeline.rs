@@ -318,15 +318,14 @@ async fn allowed(
     let mutating = info.is_mutating() || parts.method == Method::POST;
     let verb = traces::verb(&server.registry, record, &parts.headers);
     let mut handed_on = None;
-    let body = if hands_on {
+    let connects = handlers::connects(&info);
+    let body = if hands_on || connects {
         handed_on = Some(HandedOn {
             body: incoming,
             query: parts.uri.query().map(str::to_owned),
             host: host_of(&parts),
             client: peer.address.ip(),
         });
-        Bytes::new()
-    } else if handlers::connects(&info) {
         Bytes::new()
     } else {
         let body = read_body(&parts.method, incoming, deadline).await;

@@ -2,6 +2,7 @@
 
 use crate::aggregator::{self, Aggregator};
 use crate::authentication::token_cache::TokenCache;
+use crate::authentication::webhook::KnownTokens;
 use crate::authentication::{Authenticator, TokenAuthenticator, service_account::ServiceAccountTokens};
 use crate::authorization::{Authorizer, node::NodeAuthorizer, rbac::Rbac};
 use crate::beat;
@@ -122,6 +123,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     let token_metrics = TokenMetrics::default();
     let peer_metrics = PeerMetrics::default();
     let handshake_errors = Counter::default();
+    let kept_for = flags.authentication.authentication_token_webhook_cache_ttl;
     let authenticator = Authenticator {
         front_proxy,
         client_authority,
@@ -135,12 +137,11 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
             },
             bootstrap: flags.enable_bootstrap_token_auth,
             issuers: authentication.issuers,
-            webhook: authentication.webhook,
+            webhook: authentication
+                .webhook
+                .map(|webhook| KnownTokens::new(webhook, kept_for)),
             lookup: Arc::new(stores.clone()),
             cache: TokenCache::default(),
-            webhook_cache: TokenCache::of_unknown_tokens_too(
-                flags.authentication.authentication_token_webhook_cache_ttl,
-            ),
             metrics: token_metrics.clone(),
         },
         anonymous: authentication.anonymous,

@@ -3,6 +3,7 @@
 use crate::authorization::Authorizer;
 use crate::authorization::node::graph::Kind;
 use crate::authorization::rbac::index::{Binding, RbacIndex, Role};
+use crate::nulls;
 use crate::stores::{self, Stores};
 use ahash::AHashMap;
 use serde::de::DeserializeOwned;
@@ -59,7 +60,7 @@ impl<T: DeserializeOwned + Default> Parsed<T> {
 }
 
 fn parse<T: DeserializeOwned>(object: &ObjectRef) -> Option<T> {
-    match serde_json::from_slice(object.json_bytes()) {
+    match nulls::from_slice(object.json_bytes()) {
         Ok(parsed) => Some(parsed),
         Err(error) => {
             // One bad object must not take everybody's rights away.

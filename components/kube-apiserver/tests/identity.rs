@@ -370,11 +370,17 @@ async fn webhooks_say_who_callers_are_and_what_they_may() {
             Some("TokenReview") if spec["token"] == "of-joe" => {
                 json!({"status": {"authenticated": true, "user": {"username": "joe", "groups": ["hook"]}, "audiences": spec["audiences"]}})
             }
+            Some("TokenReview") if spec["token"] == "of-many" => {
+                // As directories have them.
+                let groups: Vec<String> = (0..400).map(|number| format!("{number:036}")).collect();
+                json!({"status": {"authenticated": true, "user": {"username": "joe", "uid": null, "groups": groups, "extra": null}}})
+            }
             Some("TokenReview") => json!({"status": {"authenticated": false}}),
             _ => {
                 let attributes = &spec["resourceAttributes"];
                 let allowed = spec["user"] == "joe" && attributes["resource"] == "configmaps";
-                json!({"status": {"allowed": allowed, "denied": attributes["resource"] == "pods", "reason": "says the hook"}})
+                let both = attributes["resource"] == "limitranges";
+                json!({"status": {"allowed": allowed || both, "denied": both || attributes["resource"] == "pods", "reason": "says the hook"}})
             }
         })
     })
@@ -470,6 +476,32 @@ async fn webhooks_say_who_callers_are_and_what_they_may() {
         let reviews = seen.iter().filter(|seen| seen.body["spec"]["token"] == token);
         assert_eq!(reviews.count(), 1, "{token} is not asked about again");
     }
+
+    // Who says yes and no means no, and is not asked again.
+    for _ in 0..2 {
+        let text = undecided(&joe, &list("limitranges")).await;
+        let why = "webhook subject access review returned both allow and deny response";
+        assert!(text.trim_end().ends_with(why), "{text}");
+    }
+    assert_eq!(asked("joe", "limitranges"), 1);
+    // However many groups somebody is in.
+    let many = client(&server, Some("of-many")).await;
+    for _ in 0..3 {
+        send(&many, "GET", &list("endpoints"), &Value::Null).await;
+    }
+    assert_eq!(asked("joe", "endpoints"), 1);
+    // And once for all who come together.
+    let answers = futures::future::join_all((0..10).map(|_| who(&server, "of-crowd"))).await;
+    assert!(
+        answers
+            .iter()
+            .all(|answer| *answer == Err(StatusCode::UNAUTHORIZED))
+    );
+    let crowd = webhook.seen();
+    let crowd = crowd
+        .iter()
+        .filter(|seen| seen.body["spec"]["token"] == "of-crowd");
+    assert_eq!(crowd.count(), 1);
 
     let metrics = server.admin().await.unwrap();
     let metrics = metrics.request_text(http::Request::get("/metrics").body(Vec::new()).unwrap());

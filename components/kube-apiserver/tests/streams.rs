@@ -207,7 +207,12 @@ async fn an_exec_is_translated_for_a_kubelet_that_speaks_spdy() {
         "details": {"causes": [{"reason": "ExitCode", "message": "7"}]},
     });
     kubelet.say(error, status.to_string().as_bytes(), true).await;
-    assert_eq!(socket.status().await, status);
+    let told = json!({
+        "metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",
+        "message": "command terminated with non-zero exit code: command terminated with exit code 7",
+        "details": {"causes": [{"reason": "ExitCode", "message": "7"}]},
+    });
+    assert_eq!(socket.status().await, told);
     drop(socket);
     cluster
         .counted("apiserver_stream_translator_requests_total{code=\"200\"} 1")
@@ -267,7 +272,7 @@ async fn neither_a_translated_stream_nor_a_tunnel_is_faster_than_allowed() {
     const SENT: usize = 30_000;
     let cluster = Cluster::start(&[], &["--max-connection-bytes-per-sec=10000"]).await;
     for (query, protocol, inner) in [
-        ("exec?command=cat", V5, V4),
+        ("exec?command=cat&stdout=true&stderr=true", V5, V4),
         ("portforward", TUNNEL, "portforward.k8s.io"),
     ] {
         let (socket, (_, mut kubelet)) = tokio::join!(
@@ -319,8 +324,18 @@ async fn what_a_kubelet_has_against_a_stream_is_told() {
                 "403 Forbidden\r\ncontent-length: {}\r\n\r\n{status}",
                 status.to_string().len()
             ),
-            403,
-            "no",
+            500,
+            "Internal error occurred: unable to upgrade connection: no",
+        ),
+        (
+            "200 OK\r\ncontent-length: 4\r\n\r\nfine".to_owned(),
+            500,
+            "Internal error occurred: unable to upgrade connection: fine",
+        ),
+        (
+            "403 Forbidden\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            500,
+            "Internal error occurred: unable to upgrade connection: empty server response",
         ),
         (
             "101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: other\r\n\r\n".to_owned(),
@@ -328,8 +343,10 @@ async fn what_a_kubelet_has_against_a_stream_is_told() {
             "Internal error occurred: unable to upgrade connection: the kubelet chose another protocol",
         ),
     ] {
-        let (socket, (_, mut kubelet)) =
-            tokio::join!(cluster.websocket("exec?command=ls", V5), cluster.kubelet.asked());
+        let (socket, (_, mut kubelet)) = tokio::join!(
+            cluster.websocket("exec?command=ls&stdout=true&stderr=true", V5),
+            cluster.kubelet.asked()
+        );
         let mut socket = socket.unwrap();
         kubelet
             .write_all(format!("HTTP/1.1 {answer}").as_bytes())
@@ -342,9 +359,22 @@ async fn what_a_kubelet_has_against_a_stream_is_told() {
             (&json!(code), &json!(message))
         );
     }
+    let (socket, (_, mut kubelet)) = tokio::join!(
+        cluster.websocket("exec?command=ls&stdout=true", V5),
+        cluster.kubelet.asked()
+    );
+    let mut socket = socket.unwrap();
+    let answer = "HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n";
+    kubelet.write_all(answer.as_bytes()).await.unwrap();
+    assert_eq!(socket.heard().await, Some((STDOUT, Vec::new())));
+    let url = format!("https://127.0.0.1:{}/elsewhere", cluster.kubelet.port());
+    assert_eq!(
+        socket.status().await["message"],
+        format!("Internal error occurred: error sending request: Post \"{url}\": redirect not allowed")
+    );
     // One that ends in the middle is no success either.
     let (socket, (_, mut kubelet)) = tokio::join!(
-        cluster.websocket("exec?command=ls", V5),
+        cluster.websocket("exec?command=ls&stdout=true&stderr=true", V5),
         cluster.kubelet.speaks_spdy(V4)
     );
     let mut socket = socket.unwrap();
@@ -354,10 +384,7 @@ async fn what_a_kubelet_has_against_a_stream_is_told() {
     assert_eq!(socket.status().await["code"], 500);
     drop(socket);
     cluster
-        .counted("apiserver_stream_translator_requests_total{code=\"500\"} 3")
-        .await;
-    cluster
-        .counted("apiserver_stream_translator_requests_total{code=\"403\"} 1")
+        .counted("apiserver_stream_translator_requests_total{code=\"500\"} 7")
         .await;
 
     // A tunnel is not there before the kubelet speaks, so its answer is the client's.
@@ -426,6 +453,9 @@ async fn passed_on(cluster: &Cluster, query: &str, protocol: &str) {
         let (head, mut stream) = cluster.kubelet.asked().await;
         for part in [
             "GET /".to_owned(),
+            // As the client calls the server, and who that is.
+            "\r\nhost: k\r\n".to_owned(),
+            "\r\nx-forwarded-for: 127.0.0.1\r\n".to_owned(),
             "\r\nupgrade: websocket\r\n".to_owned(),
             format!(
                 "\r\nsec-websocket-protocol: {}\r\n",

@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use bytes::Bytes;
-use kube_apiserver::webhook::{CallError, Clients, Credentials, Endpoint, Identities, Place};
+use kube_apiserver::webhook::{CallError, Clients, Credentials, Endpoint, Identities, Kubeconfig, Place};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::cluster_pki::ClusterPki;
 use testkit::webhook::{Answer, WebhookServer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 struct Bench {
     _directory: tempfile::TempDir,
@@ -308,4 +310,46 @@ async fn calls_are_counted_by_host_and_so_are_certificates_without_names() {
             "{line} is not in\n{text}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_kubeconfig_may_name_a_proxy() {
+    let bench = Bench::new();
+    let server = WebhookServer::start(&bench.pki, &[], |_| Answer::ok(json!({})))
+        .await
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let proxy = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap();
+        let authority = head.strip_prefix("CONNECT ").unwrap().split(' ').next().unwrap();
+        let mut backend = TcpStream::connect(authority).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        tokio::spawn(async move { tokio::io::copy_bidirectional(&mut stream, &mut backend).await });
+        authority.to_owned()
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kubeconfig");
+    let config = server
+        .kubeconfig(&bench.pki, "/p")
+        .replace(
+            "\"server\":",
+            &format!("\"proxy-url\":\"http://127.0.0.1:{port}\",\"server\":"),
+        )
+        .replace("\"user\":{}", "\"user\":{\"token\":\"t\"}");
+    std::fs::write(&file, config).unwrap();
+    let config = Kubeconfig::load(&file).unwrap();
+    let place = Place::at(&config.server).unwrap();
+    let endpoint = bench
+        .clients
+        .endpoint(place, &config.bundle, config.credentials)
+        .unwrap();
+    assert_eq!(post(&endpoint, LONG).await.unwrap(), "{}");
+    assert_eq!(proxy.await.unwrap(), format!("localhost:{}", server.port()));
+    assert_eq!(server.seen()[0].authorization, "Bearer t");
 }

@@ -12,16 +12,17 @@ mod failure;
 mod kms;
 mod metrics;
 mod provider;
+mod selector;
 #[cfg(test)]
 mod tests;
 
-use config::Selector;
 pub use config::{EncryptionConfigError, Mistake};
 use failure::Failure;
 pub use kms::metrics as kms_metrics;
 pub use metrics::register as register_metrics;
 use metrics::{Uses, Way};
 use provider::Provider;
+use selector::Selector;
 
 /// How encrypted values begin, whatever the provider.
 const ENCRYPTED: &[u8] = b"k8s:enc:";

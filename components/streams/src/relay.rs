@@ -36,8 +36,17 @@ pub struct Channels {
 #[derive(Clone, Copy, Debug)]
 pub struct StatusStream {
     pub stream: u32,
-    /// For clients that know no Status: they are told its message, and nothing of a success.
-    pub as_text: bool,
+    pub told: Told,
+}
+
+/// How the client is told a Status.
+#[derive(Clone, Copy, Debug)]
+pub enum Told {
+    AsItComes,
+    /// Clients that know no Status are told its message, and nothing of a success.
+    AsText,
+    /// What is made of it, when everything else has been said.
+    Reworded(fn(&[u8]) -> Vec<u8>),
 }
 
 impl Channels {
@@ -51,9 +60,15 @@ impl Channels {
         Some(found.1)
     }
 
-    fn tells_as_text(&self, stream: u32) -> bool {
+    /// How a stream is told, if it is the one with the Status.
+    fn told(&self, stream: u32) -> Option<Told> {
         self.status
-            .is_some_and(|status| status.as_text && status.stream == stream)
+            .filter(|status| status.stream == stream)
+            .map(|status| status.told)
+    }
+
+    fn tells_as_text(&self, stream: u32) -> bool {
+        matches!(self.told(stream), Some(Told::AsText))
     }
 }
 
@@ -124,7 +139,8 @@ async fn outputs<S: AsyncRead + AsyncWrite + Unpin, R: AsyncRead + Unpin>(
                     let room = STATUS_LIMIT - status.len();
                     status.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 }
-                if let (Some(channel), false) = (channels.channel(stream), channels.tells_as_text(stream)) {
+                let as_it_comes = matches!(channels.told(stream), None | Some(Told::AsItComes));
+                if let (Some(channel), true) = (channels.channel(stream), as_it_comes) {
                     to_client.send(form.message(channel, &bytes)).await?;
                 }
             }
@@ -141,6 +157,13 @@ async fn outputs<S: AsyncRead + AsyncWrite + Unpin, R: AsyncRead + Unpin>(
     }
     let waited_for = channels.status.map(|status| status.stream);
     if !status.is_empty() || !waited_for.is_some_and(|stream| open.contains(&stream)) {
+        if let Some(StatusStream {
+            told: Told::Reworded(reword),
+            ..
+        }) = channels.status
+        {
+            tell(to_client, form, channels, &reword(&status)).await?;
+        }
         return Ok(End::Said(status));
     }
     let lost = ApiError::internal("the connection ended before it was known how the process did");
@@ -240,6 +263,14 @@ mod tests {
 
     /// What a server says on the streams 1 (error) and 3 (stdout), and what the client hears until it is told the end.
     async fn heard(name: Option<&'static str>, said: &[(u32, &[u8], bool)]) -> (Vec<(u8, Vec<u8>)>, End) {
+        heard_told(name, said, None).await
+    }
+
+    async fn heard_told(
+        name: Option<&'static str>,
+        said: &[(u32, &[u8], bool)],
+        told: Option<Told>,
+    ) -> (Vec<(u8, Vec<u8>)>, End) {
         let (client, near) = duplex(4096);
         let (far, mut server) = duplex(4096);
         let form = name.map_or_else(
@@ -252,7 +283,10 @@ mod tests {
             stdout: true,
             ..Wanted::default()
         };
-        let channels = wanted.open(&mut sender, form).await.unwrap();
+        let mut channels = wanted.open(&mut sender, form).await.unwrap();
+        if let (Some(status), Some(told)) = (&mut channels.status, told) {
+            status.told = told;
+        }
         let near = WebSocketStream::from_raw_socket(near, Role::Server, None).await;
         let relayed =
             tokio::spawn(
@@ -287,6 +321,19 @@ mod tests {
         assert_eq!(told.1, (vec![(1, b"out".to_vec()), (3, b"no".to_vec())], end));
         let success = [(1, br#"{"status":"Success"}"#.as_slice(), true), (3, b"", true)];
         assert!(heard(None, &success).await.0.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_status_is_told_in_other_words_when_all_is_said() {
+        let said = [
+            (1, b"bad".as_slice(), true),
+            (3, b"out".as_slice(), false),
+            (3, b"", true),
+        ];
+        let reworded = Told::Reworded(|status| [b"so ", status].concat());
+        let (messages, end) = heard_told(Some(V5), &said, Some(reworded)).await;
+        assert_eq!(messages, [(1, b"out".to_vec()), (3, b"so bad".to_vec())]);
+        assert_eq!(end, End::Said(b"bad".to_vec()));
     }
 
     /// Regression: a connection that ended early looked like a success.

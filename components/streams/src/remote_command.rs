@@ -4,7 +4,7 @@
 use tokio::io::AsyncWrite;
 
 use crate::messages::Form;
-use crate::relay::{Channels, StatusStream};
+use crate::relay::{Channels, StatusStream, Told};
 use crate::spdy::Sender;
 
 /// The subprotocol of WebSockets in which a client can tell that its input has ended.
@@ -64,7 +64,10 @@ impl Wanted {
         channels.outputs.push((error, ERROR));
         channels.status = Some(StatusStream {
             stream: error,
-            as_text: !form.name.is_some_and(|name| name.starts_with('v')),
+            told: match form.name {
+                Some(name) if name.starts_with('v') => Told::AsItComes,
+                _ => Told::AsText,
+            },
         });
         if self.stdin {
             let stream = sender.open(&[("streamType", "stdin")]).await?;

@@ -13,6 +13,8 @@ pub enum Kind {
     /// One that isn't below zero.
     Uint,
     Duration,
+    /// A duration that isn't negative.
+    Timeout,
     /// An amount such as `64Ki`.
     Quantity,
     Text,
@@ -29,6 +31,8 @@ pub enum BadValue {
     },
     #[error("time: invalid duration {0:?}")]
     Duration(String),
+    #[error("it can not be negative value")]
+    Negative,
     #[error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")]
     Quantity,
 }
@@ -66,6 +70,16 @@ impl Kind {
                 let length = value.strip_prefix(['-', '+']).unwrap_or(value);
                 let read = parse_duration(length);
                 read.map(drop).map_err(|_| BadValue::Duration(value.to_owned()))
+            }
+            Self::Timeout => {
+                Self::Duration.check(value)?;
+                let is_negative =
+                    value.starts_with('-') && value.contains(|digit| ('1'..='9').contains(&digit));
+                if is_negative {
+                    Err(BadValue::Negative)
+                } else {
+                    Ok(())
+                }
             }
             Self::Quantity if is_quantity(value) => Ok(()),
             Self::Quantity => Err(BadValue::Quantity),

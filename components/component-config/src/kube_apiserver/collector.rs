@@ -76,6 +76,12 @@ impl TracingConfiguration {
 }
 
 fn place(endpoint: &str) -> Result<Place, String> {
+    if let Some(path) = endpoint
+        .strip_prefix("unix:")
+        .filter(|path| path.starts_with('/') && !path.starts_with("//"))
+    {
+        return Ok(Place::Unix(path.to_owned()));
+    }
     if !endpoint.contains("//") {
         return host_and_port(endpoint);
     }
@@ -147,6 +153,10 @@ mod tests {
                 tcp("collector.observability", 4317),
             ),
             (Some("dns:///collector:1"), tcp("collector", 1)),
+            (
+                Some("unix:/run/otel.sock"),
+                Place::Unix("/run/otel.sock".to_owned()),
+            ),
             (
                 Some("unix:///run/otel.sock"),
                 Place::Unix("/run/otel.sock".to_owned()),

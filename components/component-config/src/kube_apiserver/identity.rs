@@ -1,6 +1,6 @@
 //! Flags about who callers are and what they may do, beyond certificates and service accounts.
 
-use crate::flags::parse_duration;
+use crate::flags::parse_lifetime;
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub struct AuthenticationFlags {
     pub authentication_token_webhook_config_file: Option<PathBuf>,
     #[arg(long, default_value = "v1beta1")]
     pub authentication_token_webhook_version: String,
-    #[arg(long, value_parser = parse_duration, default_value = "2m")]
+    #[arg(long, value_parser = parse_lifetime, default_value = "2m")]
     pub authentication_token_webhook_cache_ttl: Duration,
     #[arg(long)]
     pub oidc_issuer_url: Option<String>,
@@ -73,8 +73,8 @@ pub struct AuthorizationFlags {
     pub authorization_webhook_config_file: Option<PathBuf>,
     #[arg(long, default_value = "v1beta1")]
     pub authorization_webhook_version: String,
-    #[arg(long, value_parser = parse_duration, default_value = "5m")]
+    #[arg(long, value_parser = parse_lifetime, default_value = "5m")]
     pub authorization_webhook_cache_authorized_ttl: Duration,
-    #[arg(long, value_parser = parse_duration, default_value = "30s")]
+    #[arg(long, value_parser = parse_lifetime, default_value = "30s")]
     pub authorization_webhook_cache_unauthorized_ttl: Duration,
 }

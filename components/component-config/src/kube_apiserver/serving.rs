@@ -19,7 +19,8 @@ pub struct ServingFlags {
     /// names, for those of the certificate. May be repeated.
     #[arg(long, value_parser = parse_sni_certificate)]
     pub tls_sni_cert_key: Vec<SniCertificate>,
-    /// `max-age=SECONDS`, `includeSubDomains`, `preload`: sent as Strict-Transport-Security with every answer.
+    /// `max-age=SECONDS`, `includeSubDomains`, `preload`: sent as Strict-Transport-Security with every answer. May be empty,
+    /// which says nothing.
     #[arg(long, value_delimiter = ',', value_parser = parse_transport_security)]
     pub strict_transport_security_directives: Vec<String>,
     /// Regular expressions of origins whose scripts may use the API.
@@ -105,7 +106,7 @@ fn parse_transport_security(text: &str) -> Result<String, String> {
     let text = text.trim();
     let known = match text.split_once('=') {
         Some((name, seconds)) => name == "max-age" && seconds.parse::<u64>().is_ok(),
-        None => matches!(text, "includeSubDomains" | "preload"),
+        None => matches!(text, "" | "includeSubDomains" | "preload"),
     };
     if known {
         Ok(text.to_owned())
@@ -297,7 +298,8 @@ mod tests {
             ("max-age=soon", false),
             ("max-age", false),
             ("report-uri=x", false),
-            ("", false),
+            // The flag of a template that has nothing to say.
+            ("", true),
         ] {
             assert_eq!(parse_transport_security(text).is_ok(), good, "{text}");
         }

@@ -1,6 +1,6 @@
 //! Upstream's flags that this API server does not implement.
 
-use crate::flags::Kind::{Bool, Duration, Int, Quantity, Text, Uint};
+use crate::flags::Kind::{Bool, Duration, Int, Quantity, Text, Timeout, Uint};
 use crate::flags::Unused::{self, Refused, Typed};
 
 /// Each upstream flag without a field in [`super::ApiServerFlags`], and how it is treated.
@@ -20,5 +20,5 @@ pub const UNUSED_FLAGS: &[(&str, Unused)] = &[
     ("log-flush-frequency", Typed(Duration)),
     ("log-json-info-buffer-size", Typed(Quantity)),
     ("log-text-info-buffer-size", Typed(Quantity)),
-    ("storage-initialization-timeout", Typed(Duration)),
+    ("storage-initialization-timeout", Typed(Timeout)),
 ];

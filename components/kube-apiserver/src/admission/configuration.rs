@@ -4,8 +4,9 @@ use super::optional::event_rates::EventRates;
 use super::optional::image_policy::ImagePolicy;
 use super::optional::node_selectors::NodeSelectors;
 use super::optional::tolerations::Tolerations;
-use super::plugins;
+use super::plugins::{self, Plugin};
 use crate::configuration::strict;
+use crate::nulls;
 use crate::webhook::{Clients, Identities};
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -27,6 +28,12 @@ const READERS: [&str; 8] = [
     "EventRateLimit",
     "ImagePolicyWebhook",
     "ResourceQuota",
+];
+
+/// Plugins that had files of their own before files had versions, and the field by which those are known.
+const UNVERSIONED: [(&str, &str); 2] = [
+    ("ImagePolicyWebhook", "imagePolicy"),
+    ("PodNodeSelector", "podNodeSelectorPluginConfig"),
 ];
 
 /// Those whose own files upstream decodes strictly; in the file that names all plugins, what comes last holds.
@@ -51,12 +58,13 @@ struct File {
     api_version: String,
     kind: String,
     #[serde(default)]
-    plugins: Option<Vec<Plugin>>,
+    plugins: Option<Vec<Told>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Plugin {
+struct Told {
+    #[serde(default)]
     name: String,
     #[serde(default)]
     path: String,
@@ -72,10 +80,15 @@ struct WebhookAdmissionConfiguration {
 
 impl AdmissionConfiguration {
     /// Reads the file and those that it names; relative paths start at its folder. Webhooks in it are called by
-    /// `clients`.
-    pub fn load(path: &Path, clients: &Clients) -> anyhow::Result<Self> {
+    /// `clients`. What is said for a plugin that doesn't run is not looked at.
+    pub fn load(path: &Path, clients: &Clients, running: &[Plugin]) -> anyhow::Result<Self> {
         let folder = path.parent().unwrap_or(Path::new(""));
-        let file: File = serde_json::from_value(parsed(&read(path)?, path)?)
+        let document = parsed(&read(path)?, path)?;
+        if is_unversioned(&document) {
+            return Self::unversioned(&document, folder, clients, running)
+                .with_context(|| path.display().to_string());
+        }
+        let file: File = nulls::from_json(document)
             .with_context(|| format!("{} is no AdmissionConfiguration", path.display()))?;
         expect(
             &file.api_version,
@@ -85,6 +98,9 @@ impl AdmissionConfiguration {
         )?;
         let mut loaded = Self::default();
         for plugin in file.plugins.iter().flatten() {
+            if plugins::is_known(&plugin.name) && !runs(&plugin.name, running) {
+                continue;
+            }
             if plugins::is_known(&plugin.name) && !READERS.contains(&plugin.name.as_str()) {
                 tracing::warn!(
                     plugin = plugin.name,
@@ -111,11 +127,29 @@ impl AdmissionConfiguration {
         Ok(loaded)
     }
 
+    /// Of a file from before there was AdmissionConfiguration, which is the plugins' own.
+    fn unversioned(
+        document: &Value,
+        folder: &Path,
+        clients: &Clients,
+        running: &[Plugin],
+    ) -> anyhow::Result<Self> {
+        let mut loaded = Self::default();
+        for (plugin, _) in UNVERSIONED {
+            if runs(plugin, running) {
+                loaded
+                    .take(plugin, document.clone(), folder, clients)
+                    .with_context(|| format!("plugin {plugin}"))?;
+            }
+        }
+        Ok(loaded)
+    }
+
     /// Whether the plugins that run know what they have to.
-    pub fn check(&self, plugins: &[plugins::Plugin]) -> anyhow::Result<()> {
+    pub fn check(&self, plugins: &[Plugin]) -> anyhow::Result<()> {
         for (plugin, is_told) in [
-            (plugins::Plugin::EventRateLimit, !self.event_rates.is_empty()),
-            (plugins::Plugin::ImagePolicyWebhook, self.image_policy.is_some()),
+            (Plugin::EventRateLimit, !self.event_rates.is_empty()),
+            (Plugin::ImagePolicyWebhook, self.image_policy.is_some()),
         ] {
             if plugins.contains(&plugin) && !is_told {
                 bail!(
@@ -155,6 +189,16 @@ impl AdmissionConfiguration {
         }
         Ok(())
     }
+}
+
+fn runs(name: &str, running: &[Plugin]) -> bool {
+    running.iter().any(|plugin| plugin.name() == name)
+}
+
+fn is_unversioned(document: &Value) -> bool {
+    let has = |field: &str| document.get(field).is_some_and(|value| value != "");
+    let of_plugin = UNVERSIONED.iter().any(|(_, field)| document.get(field).is_some());
+    of_plugin && !(has("apiVersion") && has("kind"))
 }
 
 fn webhooks(told: Value, folder: &Path) -> anyhow::Result<Identities> {
@@ -203,7 +247,7 @@ fn expect(version: &str, kind: &str, versions: &[&str], wanted: &str) -> anyhow:
 }
 
 fn typed<T: DeserializeOwned>(told: Value) -> anyhow::Result<T> {
-    Ok(serde_json::from_value(told)?)
+    Ok(nulls::from_json(told)?)
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
@@ -227,7 +271,45 @@ mod tests {
         .unwrap();
         let path = folder.path().join("config.yaml");
         std::fs::write(&path, text).unwrap();
-        AdmissionConfiguration::load(&path, &Clients::new(None))
+        AdmissionConfiguration::load(&path, &Clients::new(None), &every())
+    }
+
+    fn every() -> Vec<Plugin> {
+        let names: Vec<String> = READERS.iter().map(|name| (*name).to_owned()).collect();
+        plugins::only(&names).unwrap()
+    }
+
+    #[test]
+    fn what_is_said_for_a_plugin_that_does_not_run_is_not_looked_at() {
+        let text = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins: [{name: PodNodeSelector, path: missing}]\n";
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let load =
+            |running: &[Plugin]| AdmissionConfiguration::load(file.path(), &Clients::new(None), running);
+        assert!(load(&every()).is_err());
+        assert!(load(&[]).is_ok());
+    }
+
+    #[test]
+    fn files_without_a_version_are_the_plugins_own() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (text, plugin, good) in [
+            (
+                "podNodeSelectorPluginConfig: {clusterDefaultNodeSelector: a=b}",
+                "PodNodeSelector",
+                true,
+            ),
+            ("imagePolicy: {}", "PodNodeSelector", true),
+            ("imagePolicy: {}", "ImagePolicyWebhook", false),
+            ("imagePolicy: {}", "PodSecurity", true),
+            ("other: {}", "PodNodeSelector", false),
+            ("apiVersion: v1\nkind: X\nimagePolicy: {}", "PodSecurity", false),
+        ] {
+            std::fs::write(file.path(), text).unwrap();
+            let running = plugins::only(&[plugin.to_owned()]).unwrap();
+            let loaded = AdmissionConfiguration::load(file.path(), &Clients::new(None), &running);
+            assert_eq!(loaded.is_ok(), good, "{text} {plugin}: {:?}", loaded.err());
+        }
     }
 
     #[test]
@@ -242,7 +324,10 @@ mod tests {
             "config.yaml",
             &format!("{plugins}- {{name: PodSecurity, path: security.yaml}}\n"),
         );
-        let load = || AdmissionConfiguration::load(&folder.path().join("config.yaml"), &Clients::new(None));
+        let load = || {
+            let path = folder.path().join("config.yaml");
+            AdmissionConfiguration::load(&path, &Clients::new(None), &every())
+        };
         let refused = format!("{:#}", load().unwrap_err());
         let why =
             "strict decoding error: yaml: unmarshal errors:\n  line 5: key \"enforce\" already set in map";

@@ -8,12 +8,16 @@ use super::{Attributes, Operation};
 use crate::server::Server;
 use crate::stores::{self, Failure};
 use api::quota::{Counter, Surroundings, Usage, is_ignored};
-use apimachinery::{ApiError, GroupResource, Reason, meta};
+use apimachinery::managed_fields::Writer;
+use apimachinery::{ApiError, GroupResource, Reason, meta, time};
 use decision::{Change as Counted, Refusal};
 use known::KnownDevices;
 use serde_json::Value;
 use std::sync::Arc;
 use storage::{Change, ObjectRef, Preconditions};
+
+/// Who the counts belong to: upstream's server writes them as a client of its own.
+const MANAGER: &str = "kube-apiserver";
 
 /// Counts a new or grown object against every quota of its namespace.
 pub async fn admit(
@@ -111,9 +115,19 @@ async fn charge(
         let Some(current) = current else {
             return Ok(Change::Nothing);
         };
-        let mut quota = stores::parse(&current)?;
+        let old = stores::parse(&current)?;
+        let mut quota = old.clone();
         if let Err(why) = decision::add_to(&mut quota, more, enforced) {
             return Err(Failure::Api(attributes.forbidden(&why)));
+        }
+        if let Some(row) = server.registry.load().resource("", "v1", "resourcequotas") {
+            let now = time::format_time(jiff::Timestamp::now());
+            let writer = Writer {
+                manager: MANAGER,
+                subresource: "status",
+                now: &now,
+            };
+            api::managed::track_whole(row, Some(&old), &mut quota, writer);
         }
         meta::remove(&mut quota, "resourceVersion");
         Ok(Change::Write {

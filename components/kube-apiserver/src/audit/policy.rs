@@ -4,6 +4,8 @@ mod validate;
 
 use super::event::Stage;
 use crate::identity::User;
+use crate::kinds::yaml;
+use crate::nulls;
 use crate::request_info::RequestInfo;
 use anyhow::{Context, bail};
 use apimachinery::field::aggregate;
@@ -144,8 +146,7 @@ impl Policy {
     pub fn load(file: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("reading audit policy {}", file.display()))?;
-        let policy: Self =
-            serde_yaml_ng::from_str(&text).with_context(|| format!("audit policy {}", file.display()))?;
+        let policy = Self::parse(&text).with_context(|| format!("audit policy {}", file.display()))?;
         if policy.api_version != "audit.k8s.io/v1" || policy.kind != "Policy" {
             bail!(
                 "{}: is {} {}, must be audit.k8s.io/v1 Policy",
@@ -155,6 +156,16 @@ impl Policy {
             );
         }
         policy.checked().with_context(|| file.display().to_string())
+    }
+
+    /// What is said twice counts as it was said last, as with upstream.
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let Some(twice) = yaml::error(&yaml::duplicates(text.as_bytes())) else {
+            return Ok(nulls::from_yaml(text)?);
+        };
+        tracing::warn!(twice, "the audit policy says things twice");
+        let document: serde_json::Value = serde_yaml_ng::from_str(text)?;
+        Ok(nulls::from_json(document)?)
     }
 
     /// The policy with its rules checked and compiled.
@@ -265,7 +276,19 @@ mod tests {
     use super::*;
 
     fn policy(text: &str) -> anyhow::Result<Policy> {
-        serde_yaml_ng::from_str::<Policy>(text)?.checked()
+        Policy::parse(text)?.checked()
+    }
+
+    #[test]
+    fn nulls_say_nothing_and_what_is_said_last_counts() {
+        let head = "apiVersion: audit.k8s.io/v1\nkind: Policy\n";
+        for rules in [
+            "omitStages: null\nrules: [{level: Metadata, users: null, resources: null, omitManagedFields: null}]",
+            "rules: [{level: None}]\nrules: [{level: Metadata}]",
+        ] {
+            let policy = policy(&format!("{head}{rules}")).unwrap();
+            assert!(policy.rules(None, &RequestInfo::default()).is_some(), "{rules}");
+        }
     }
 
     #[test]

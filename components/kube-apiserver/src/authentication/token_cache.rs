@@ -24,12 +24,13 @@ pub struct TokenCache {
 /// What is known by key, and since when.
 type Entries<T> = ahash::AHashMap<[u8; 32], (Instant, T)>;
 
-fn key(token: &str, audiences: &[String]) -> [u8; 32] {
+/// What a token is known by.
+pub fn key(token: &str, audiences: &[String]) -> [u8; 32] {
     let mut hash = Sha256::new();
-    hash.update(token);
-    for audience in audiences {
-        hash.update([0]);
-        hash.update(audience);
+    // With lengths, so that no text can pass for the end of one and the begin of another.
+    for text in std::iter::once(token).chain(audiences.iter().map(String::as_str)) {
+        hash.update(text.len().to_le_bytes());
+        hash.update(text);
     }
     hash.finalize().into()
 }

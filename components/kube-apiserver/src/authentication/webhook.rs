@@ -1,7 +1,11 @@
 //! Tokens that a webhook knows: `--authentication-token-webhook-config-file`.
 
+use super::flights::Flights;
+use super::notes::Notes;
+use super::token_cache::{self, TokenCache};
 use super::{Authenticated, Rejected};
 use crate::identity::User;
+use crate::nulls;
 use crate::webhook::{Asked, Endpoint, PAUSE};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -45,6 +49,52 @@ struct UserInfo {
     extra: BTreeMap<String, Vec<String>>,
 }
 
+/// What a webhook said, for as long as that is good, and what it is being asked.
+pub struct KnownTokens {
+    webhook: WebhookTokens,
+    cache: TokenCache,
+    flights: Flights<Result<Option<Authenticated>, String>>,
+}
+
+impl KnownTokens {
+    pub fn new(webhook: WebhookTokens, good_for: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            webhook,
+            cache: TokenCache::of_unknown_tokens_too(good_for),
+            flights: Flights::default(),
+        })
+    }
+
+    /// As [`WebhookTokens::authenticate`], which is used once for all who come with a token at the same time.
+    pub async fn authenticate(
+        self: &Arc<Self>,
+        token: &str,
+        audiences: &[String],
+    ) -> Result<Option<Authenticated>, Rejected> {
+        if let Some((known, _)) = self.cache.get(token, audiences) {
+            return known.map_err(Rejected);
+        }
+        let ask = || {
+            let (known, token, audiences) = (Arc::clone(self), token.to_owned(), audiences.to_vec());
+            async move { known.ask(&token, &audiences).await }
+        };
+        let key = token_cache::key(token, audiences);
+        self.flights.join(key, ask).await.map_err(Rejected)
+    }
+
+    async fn ask(&self, token: &str, audiences: &[String]) -> Result<Option<Authenticated>, String> {
+        // Somebody may have been told since this was looked at.
+        if let Some((known, _)) = self.cache.get(token, audiences) {
+            return known;
+        }
+        let outcome = self.webhook.authenticate(token, audiences).await;
+        let outcome = outcome.map_err(|refusal| refusal.0);
+        self.cache
+            .put(token, audiences, outcome.clone(), &Notes::default());
+        outcome
+    }
+}
+
 impl WebhookTokens {
     pub fn new(endpoint: Endpoint, version: &str, audiences: Vec<String>) -> Self {
         Self {
@@ -68,7 +118,7 @@ impl WebhookTokens {
         let question = json!({
             "kind": "TokenReview",
             "apiVersion": format!("authentication.k8s.io/{}", self.version),
-            "metadata": { "creationTimestamp": null },
+            "metadata": {},
             "spec": { "token": token, "audiences": wanted },
             "status": { "user": {} },
         });
@@ -90,7 +140,7 @@ fn read(body: &[u8], version: &str) -> Result<Status, String> {
     if !asked.is_answered_by(&answer)? {
         return Ok(Status::default());
     }
-    let review: Review = serde_json::from_value(answer).map_err(|error| error.to_string())?;
+    let review: Review = nulls::from_json(answer).map_err(|error| error.to_string())?;
     Ok(review.status)
 }
 
@@ -162,6 +212,32 @@ mod tests {
         }
         assert_eq!(decide(status(false, &[], ""), &[], &[]).unwrap(), None);
         assert!(decide(status(false, &[], "expired"), &[], &[]).is_err());
+    }
+
+    #[test]
+    fn nulls_stand_for_nothing() {
+        for (answer, expected) in [
+            (
+                json!({"authenticated": true, "audiences": null, "error": null,
+                    "user": {"username": "joe", "uid": null, "groups": null, "extra": null}}),
+                Some("joe"),
+            ),
+            (
+                json!({"authenticated": true, "user": {"username": "joe", "groups": ["g", null], "extra": {"a": null}}}),
+                Some("joe"),
+            ),
+            (json!({"authenticated": true, "user": null}), Some("")),
+            (json!({"authenticated": null}), None),
+            (json!(null), None),
+        ] {
+            let answer = json!({ "status": answer }).to_string();
+            let found = decide(read(answer.as_bytes(), "v1").unwrap(), &[], &[]).unwrap();
+            assert_eq!(
+                found.as_ref().map(|found| found.user.name.as_str()),
+                expected,
+                "{answer}"
+            );
+        }
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub fn token(headers: &HeaderMap) -> Result<Option<String>, Rejected> {
             "multiple base64.bearer.authorization tokens specified".to_owned(),
         ));
     }
+    // One that is empty is none, and whoever sends it anonymous.
+    if encoded.is_empty() {
+        return Ok(None);
+    }
     // The answer has to name a sub-protocol, and must not name this one.
     if offered(headers).all(|protocol| protocol.starts_with(PREFIX)) {
         return Err(Rejected("missing additional subprotocol".to_owned()));
@@ -82,6 +86,9 @@ mod tests {
             headers(&[&format!("{PREFIX}!!"), "x"]),
         ] {
             assert!(token(&wrong).is_err(), "{wrong:?}");
+        }
+        for none in [&[PREFIX][..], &[PREFIX, "x"]] {
+            assert!(token(&headers(none)).unwrap().is_none());
         }
         let mut plain = both;
         plain.remove("upgrade");

@@ -9,17 +9,19 @@ pub use metrics::WebhookMetrics;
 use super::attributes::Attributes;
 use super::selection;
 use super::{Decision, Verdict};
+use crate::nulls;
 use crate::webhook::{Asked, Endpoint, PAUSE};
 use ahash::AHashMap;
 use metrics::Ended;
 use parking_lot::Mutex;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::time::{Duration, Instant};
 
 /// Decisions kept; bounds memory against callers that never repeat themselves.
 const CAPACITY: usize = 8192;
-/// Longer questions are asked anew each time.
+/// Questions in which as many bytes are the client's choice are asked anew each time.
 const LONGEST: usize = 10_000;
 
 /// How one webhook is used.
@@ -41,7 +43,7 @@ pub struct WebhookAuthorizer {
     settings: Settings,
     endpoint: Endpoint,
     conditions: MatchConditions,
-    known: Mutex<AHashMap<[u8; 32], (Instant, Decision)>>,
+    known: Mutex<AHashMap<[u8; 32], (Instant, Status)>>,
 }
 
 impl WebhookAuthorizer {
@@ -69,13 +71,13 @@ impl WebhookAuthorizer {
             match held {
                 Ok(true) => {}
                 Ok(false) => return Decision::NoOpinion(String::new()).into(),
-                Err(error) => return self.failed(error, String::new()),
+                Err(error) => return self.failed(error),
             }
         }
         let text = spec.to_string();
         let key: [u8; 32] = Sha256::digest(&text).into();
-        if let Some(decision) = self.kept(&key) {
-            return decision.into();
+        if let Some(status) = self.kept(&key) {
+            return self.verdict(status);
         }
         let began = Instant::now();
         let answer = self.ask(spec).await;
@@ -91,29 +93,34 @@ impl WebhookAuthorizer {
                 if !self.settings.deny_on_failure {
                     metrics.failed_open(name, ended);
                 }
-                return self.failed(failure.error, String::new());
+                return self.failed(failure.error);
             }
         };
-        let decision = match read(&status) {
-            Ok(decision) => decision,
-            Err(Unusable { error, reason }) => return self.failed(error, reason),
-        };
-        if text.len() <= LONGEST {
-            self.keep(key, &decision);
+        if chosen_by_client(attributes) < LONGEST {
+            self.keep(key, &status);
         }
-        decision.into()
+        self.verdict(status)
     }
 
-    fn failed(&self, error: String, reason: String) -> Verdict {
+    fn verdict(&self, status: Status) -> Verdict {
+        let verdict = status.verdict();
+        if let Some(error) = &verdict.error {
+            let name = &self.settings.name;
+            tracing::error!(name, error, "an authorization webhook contradicted itself");
+        }
+        verdict
+    }
+
+    fn failed(&self, error: String) -> Verdict {
         tracing::error!(
             name = self.settings.name,
             error,
             "an authorization webhook gave no decision"
         );
         let decision = if self.settings.deny_on_failure {
-            Decision::Deny(reason)
+            Decision::Deny(String::new())
         } else {
-            Decision::NoOpinion(reason)
+            Decision::NoOpinion(String::new())
         };
         Verdict {
             decision,
@@ -121,14 +128,14 @@ impl WebhookAuthorizer {
         }
     }
 
-    fn kept(&self, key: &[u8; 32]) -> Option<Decision> {
+    fn kept(&self, key: &[u8; 32]) -> Option<Status> {
         let known = self.known.lock();
-        let (until, decision) = known.get(key)?;
-        (Instant::now() < *until).then(|| decision.clone())
+        let (until, status) = known.get(key)?;
+        (Instant::now() < *until).then(|| status.clone())
     }
 
-    fn keep(&self, key: [u8; 32], decision: &Decision) {
-        let time = if decision.allowed() {
+    fn keep(&self, key: [u8; 32], status: &Status) {
+        let time = if status.allowed {
             self.settings.authorized
         } else {
             self.settings.unauthorized
@@ -144,11 +151,11 @@ impl WebhookAuthorizer {
                 known.clear();
             }
         }
-        known.insert(key, (now + time, decision.clone()));
+        known.insert(key, (now + time, status.clone()));
     }
 
     /// The status of the answer.
-    async fn ask(&self, mut spec: Value) -> Result<Value, Failure> {
+    async fn ask(&self, mut spec: Value) -> Result<Status, Failure> {
         // The older version called groups `group`.
         if self.settings.version == "v1beta1"
             && let Some(fields) = spec.as_object_mut()
@@ -159,7 +166,7 @@ impl WebhookAuthorizer {
         let question = json!({
             "kind": "SubjectAccessReview",
             "apiVersion": format!("authorization.k8s.io/{}", self.settings.version),
-            "metadata": { "creationTimestamp": null },
+            "metadata": {},
             "spec": spec,
             "status": { "allowed": false },
         })
@@ -222,11 +229,43 @@ fn spec(attributes: &Attributes<'_>, groups: &str) -> Value {
     Value::Object(spec)
 }
 
-/// An answer that is no decision, and the reason that it gives all the same.
-#[derive(Debug, PartialEq, Eq)]
-struct Unusable {
-    error: String,
+/// Bytes of a question that whoever asks may choose, in contrast to who they are.
+fn chosen_by_client(attributes: &Attributes<'_>) -> usize {
+    let parts = [
+        &attributes.namespace,
+        &attributes.verb,
+        &attributes.group,
+        &attributes.version,
+        &attributes.resource,
+        &attributes.subresource,
+        &attributes.name,
+        &attributes.path,
+    ];
+    parts.iter().map(|part| part.len()).sum()
+}
+
+/// What an answer says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+struct Status {
+    allowed: bool,
+    denied: bool,
     reason: String,
+}
+
+impl Status {
+    /// Who says yes and no means no, whatever the failure policy: there is an answer.
+    fn verdict(self) -> Verdict {
+        match (self.allowed, self.denied) {
+            (true, true) => Verdict {
+                decision: Decision::Deny(self.reason),
+                error: Some("webhook subject access review returned both allow and deny response".to_owned()),
+            },
+            (true, false) => Decision::Allow(self.reason).into(),
+            (false, true) => Decision::Deny(self.reason).into(),
+            (false, false) => Decision::NoOpinion(self.reason).into(),
+        }
+    }
 }
 
 /// Why there is no answer.
@@ -236,30 +275,18 @@ struct Failure {
     timed_out: bool,
 }
 
-fn status(answer: &[u8], version: &str) -> Result<Value, String> {
+fn status(answer: &[u8], version: &str) -> Result<Status, String> {
     let mut review: Value = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
     let asked = Asked {
         group: "authorization.k8s.io",
         version,
         kind: "SubjectAccessReview",
     };
-    Ok(match asked.is_answered_by(&review)? {
-        true => review.get_mut("status").map(Value::take).unwrap_or_default(),
-        false => Value::Null,
-    })
-}
-
-fn read(status: &Value) -> Result<Decision, Unusable> {
-    let reason = status["reason"].as_str().unwrap_or("").to_owned();
-    match (status["allowed"] == true, status["denied"] == true) {
-        (true, true) => Err(Unusable {
-            error: "webhook subject access review returned both allow and deny response".to_owned(),
-            reason,
-        }),
-        (true, false) => Ok(Decision::Allow(reason)),
-        (false, true) => Ok(Decision::Deny(reason)),
-        (false, false) => Ok(Decision::NoOpinion(reason)),
+    if !asked.is_answered_by(&review)? {
+        return Ok(Status::default());
     }
+    let status = review.get_mut("status").map(Value::take).unwrap_or_default();
+    nulls::from_json(status).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -268,21 +295,35 @@ mod tests {
 
     #[test]
     fn answers_become_decisions() {
-        let read = |status: Value| read(&status);
-        assert_eq!(
-            read(json!({"allowed": true, "reason": "r"})),
-            Ok(Decision::Allow("r".into()))
-        );
-        assert_eq!(read(json!({"denied": true})), Ok(Decision::Deny(String::new())));
-        assert_eq!(read(json!({})), Ok(Decision::NoOpinion(String::new())));
-        assert!(read(json!({"allowed": true, "denied": true})).is_err());
+        let verdict = |status: Value| {
+            let answer = json!({ "status": status }).to_string();
+            super::status(answer.as_bytes(), "v1").unwrap().verdict()
+        };
+        for (status, expected) in [
+            (
+                json!({"allowed": true, "reason": "r"}),
+                Decision::Allow("r".into()),
+            ),
+            (json!({"denied": true}), Decision::Deny(String::new())),
+            (json!({}), Decision::NoOpinion(String::new())),
+            (json!(null), Decision::NoOpinion(String::new())),
+            (
+                json!({"allowed": true, "denied": null, "reason": null}),
+                Decision::Allow(String::new()),
+            ),
+        ] {
+            assert_eq!(verdict(status), expected.into());
+        }
+        let both = verdict(json!({"allowed": true, "denied": true, "reason": "r"}));
+        assert_eq!(both.decision, Decision::Deny("r".into()));
+        assert!(both.error.is_some());
         // What the other version would say is not heard.
         let other = br#"{"apiVersion": "authorization.k8s.io/v1beta1", "kind": "SubjectAccessReview", "status": {"allowed": true}}"#;
-        assert_eq!(status(other, "v1"), Ok(Value::Null));
+        assert_eq!(status(other, "v1"), Ok(Status::default()));
         let same = br#"{"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "status": {"allowed": true}}"#;
-        assert_eq!(status(same, "v1"), Ok(json!({"allowed": true})));
+        assert!(status(same, "v1").unwrap().allowed);
         for broken in [&b"[]"[..], b"1", b"{}"] {
-            assert_eq!(status(broken, "v1"), Ok(Value::Null));
+            assert_eq!(status(broken, "v1"), Ok(Status::default()));
         }
         assert!(status(b"{", "v1").is_err());
     }

@@ -74,21 +74,25 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Audit> 
         check("audit-webhook", &given.audit_webhook_mode, &batching, truncation)?;
         check_version("audit-webhook", &given.audit_webhook_version)?;
         let truncation = given.audit_webhook_truncate_enabled.then_some(truncation);
-        let target = Target::Webhook {
-            endpoint: endpoint(file, clients).context("--audit-webhook-config-file")?,
-            initial_backoff: given.audit_webhook_initial_backoff,
-        };
         let mode = mode(&given.audit_webhook_mode, batching).context("--audit-webhook-mode")?;
-        backends.push(Backend::new(target, mode, truncation));
+        // Without a policy nobody calls it, and its file may not be there yet.
+        if flags.audit_policy_file.is_some() {
+            let target = Target::Webhook {
+                endpoint: endpoint(file, clients).context("--audit-webhook-config-file")?,
+                initial_backoff: given.audit_webhook_initial_backoff,
+            };
+            backends.push(Backend::new(target, mode, truncation));
+        }
     }
     let policy = flags.audit_policy_file.as_deref().map(Policy::load).transpose()?;
+    let has_backends = flags.audit_log_path.is_some() || given.audit_webhook_config_file.is_some();
     match policy {
-        _ if backends.is_empty() => Ok(Audit::default()),
-        Some(policy) => Ok(Audit::new(policy, backends)),
-        None => {
+        Some(policy) if has_backends => Ok(Audit::new(policy, backends)),
+        None if has_backends => {
             tracing::warn!("there is no --audit-policy-file, so no event is recorded");
             Ok(Audit::default())
         }
+        _ => Ok(Audit::default()),
     }
 }
 

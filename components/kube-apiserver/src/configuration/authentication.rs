@@ -9,6 +9,7 @@ use crate::authentication::static_tokens::StaticTokens;
 use crate::authentication::webhook::WebhookTokens;
 use crate::configuration::strict;
 use crate::connect::egress::Egress;
+use crate::nulls;
 use crate::tokens::jwk::ALGORITHMS;
 use crate::webhook::{Clients, Kubeconfig, Place};
 use anyhow::{Context, bail};
@@ -92,7 +93,7 @@ pub struct FromFile {
 /// Reads an AuthenticationConfiguration. All mistakes are told at once.
 pub fn from_file(flags: &ApiServerFlags, text: &str, egress: &Egress) -> anyhow::Result<FromFile> {
     strict::once(text)?;
-    let config: AuthenticationConfiguration = serde_yaml_ng::from_str(text)?;
+    let config: AuthenticationConfiguration = nulls::from_yaml(text)?;
     let known = ["v1", "v1beta1", "v1alpha1"]
         .iter()
         .any(|version| config.api_version == format!("apiserver.config.k8s.io/{version}"));

@@ -7,20 +7,40 @@ use component_config::kube_apiserver::ApiServerFlags;
 use std::path::Path;
 use std::sync::Arc;
 
+/// The header that front proxies tell users' uids in.
+const UID_HEADER: &str = "X-Remote-Uid";
+
 pub fn load(flags: &ApiServerFlags) -> anyhow::Result<Option<FrontProxy>> {
+    let username_headers = listed(
+        "requestheader-username-headers",
+        &flags.requestheader_username_headers,
+    )?;
+    let group_headers = listed("requestheader-group-headers", &flags.requestheader_group_headers)?;
+    let extra_prefixes = listed(
+        "requestheader-extra-headers-prefix",
+        &flags.requestheader_extra_headers_prefix,
+    )?;
+    let names = listed("requestheader-allowed-names", &flags.requestheader_allowed_names)?;
+    let uid_headers = listed("requestheader-uid-headers", &flags.requestheader_uid_headers)?;
+    if !uid_headers.is_empty() && !crate::server::has_feature(flags, super::UIDS) {
+        bail!("--requestheader-uid-headers needs the feature {}", super::UIDS);
+    }
+    let has_usual = uid_headers
+        .iter()
+        .any(|header| header.eq_ignore_ascii_case(UID_HEADER));
+    if !uid_headers.is_empty() && !has_usual {
+        bail!(
+            "--requestheader-uid-headers is set without specifying the standard {UID_HEADER} header - API aggregation will not work"
+        );
+    }
     let Some(file) = &flags.requestheader_client_ca_file else {
-        if !flags.requestheader_username_headers.is_empty() {
+        if !username_headers.is_empty() {
             bail!(
                 "--requestheader-username-headers needs --requestheader-client-ca-file, else anybody could set them"
             );
         }
         return Ok(None);
     };
-    if !flags.requestheader_uid_headers.is_empty() && !crate::server::has_feature(flags, super::UIDS) {
-        bail!("--requestheader-uid-headers needs the feature {}", super::UIDS);
-    }
-    let mut names = flags.requestheader_allowed_names.clone();
-    names.retain(|name| !name.is_empty());
     if let Some(clients) = &flags.client_ca_file
         && names.is_empty()
         && overlap(clients, file)?
@@ -33,11 +53,20 @@ pub fn load(flags: &ApiServerFlags) -> anyhow::Result<Option<FrontProxy>> {
     Ok(Some(FrontProxy {
         authority,
         allowed_names: names,
-        username_headers: flags.requestheader_username_headers.clone(),
-        uid_headers: flags.requestheader_uid_headers.clone(),
-        group_headers: flags.requestheader_group_headers.clone(),
-        extra_prefixes: flags.requestheader_extra_headers_prefix.clone(),
+        username_headers,
+        uid_headers,
+        group_headers,
+        extra_prefixes,
     }))
+}
+
+/// What a flag lists; nothing, if it is given empty.
+fn listed(flag: &str, given: &[String]) -> anyhow::Result<Vec<String>> {
+    match given {
+        [only] if only.is_empty() => Ok(Vec::new()),
+        all if all.iter().any(|text| text.trim().is_empty()) => bail!("empty value in {flag:?}"),
+        all => Ok(all.to_vec()),
+    }
 }
 
 /// Whether one authority vouches both for clients and for proxies.
@@ -88,6 +117,39 @@ mod tests {
                     assert!(!good && error.to_string().contains("overlapping"), "{error:#}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn lists_of_headers_have_no_gaps() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = ClusterPki::write(folder.path()).unwrap().file("ca.crt");
+        for (flag, expected) in [
+            ("--requestheader-group-headers=", ""),
+            (
+                "--requestheader-group-headers=,",
+                "empty value in \"requestheader-group-headers\"",
+            ),
+            (
+                "--requestheader-username-headers=a, ",
+                "empty value in \"requestheader-username-headers\"",
+            ),
+            ("--requestheader-uid-headers=x-remote-uid,X-Foo", ""),
+            (
+                "--requestheader-uid-headers=X-Foo",
+                "--requestheader-uid-headers is set without specifying the standard X-Remote-Uid header - API aggregation will not work",
+            ),
+        ] {
+            let line = [
+                "kube-apiserver".to_owned(),
+                "--etcd-servers=http://127.0.0.1:2379".to_owned(),
+                "--service-account-issuer=https://x".to_owned(),
+                format!("--requestheader-client-ca-file={}", authority.display()),
+                flag.to_owned(),
+            ];
+            let flags = component_config::kube_apiserver::parse(line).unwrap();
+            let told = load(&flags).err().map(|error| error.to_string());
+            assert_eq!(told.unwrap_or_default(), expected, "{flag}");
         }
     }
 }

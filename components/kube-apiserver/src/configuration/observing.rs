@@ -1,6 +1,7 @@
 //! The log, and which metrics are told.
 
 use crate::configuration::strict;
+use crate::nulls;
 use anyhow::{Context, anyhow, bail};
 use component_config::kube_apiserver::collector::{Collector, TracingConfiguration};
 use component_config::kube_apiserver::{LabelValues, ObservingFlags};
@@ -48,7 +49,7 @@ pub fn collector(file: &Path) -> anyhow::Result<Collector> {
     let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
     strict::once(&text).with_context(|| file.display().to_string())?;
     let configuration: TracingConfiguration =
-        serde_yaml_ng::from_str(&text).with_context(|| file.display().to_string())?;
+        nulls::from_yaml(&text).with_context(|| file.display().to_string())?;
     let checked = configuration.check();
     checked.map_err(|error| anyhow!("{}: {error}", file.display()))
 }

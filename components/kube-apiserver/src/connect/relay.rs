@@ -97,7 +97,7 @@ pub enum Failure {
 }
 
 /// An answer to a request for another protocol that is neither that nor an error.
-fn check_upgrade(status: StatusCode) -> Result<(), Failure> {
+pub fn check_upgrade(status: StatusCode) -> Result<(), Failure> {
     if status == StatusCode::SWITCHING_PROTOCOLS || status.as_u16() >= 400 {
         return Ok(());
     }
@@ -238,7 +238,7 @@ pub async fn send(
 pub enum Switch {
     /// It is made; with the headers of the answer.
     Made(HeaderMap, OnUpgrade),
-    /// Any other answer.
+    /// Any other answer; not to be handed on before [`check_upgrade`].
     Refused(Response),
 }
 
@@ -246,7 +246,6 @@ pub enum Switch {
 pub async fn switch(destination: &Destination, outgoing: Outgoing) -> Result<Switch, Failure> {
     let (connection, request) = prepared(destination, outgoing, true).await?;
     let (mut answer, sender) = exchange(connection, request).await?;
-    check_upgrade(answer.status())?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         let connection = hyper::upgrade::on(&mut answer);
         return Ok(Switch::Made(std::mem::take(answer.headers_mut()), connection));

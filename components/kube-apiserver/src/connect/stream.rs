@@ -150,12 +150,17 @@ impl<'a> Asked<'a> {
         if websocket::is_requested(&request.headers) {
             metrics.routed(subresource, treatment == Treatment::PassedOn);
         }
+        let mut headers = request.headers.clone();
+        let sender = request.handed_on.lock().take();
+        if let Some(sender) = &sender {
+            relay::forwarded_for(&mut headers, &sender.client.to_string());
+        }
         let outgoing = Outgoing {
             method: request.method.clone(),
             uri,
-            headers: request.headers.clone(),
+            headers,
             body: relay::empty(),
-            host: None,
+            host: sender.and_then(|sender| sender.host),
             bytes_per_second: server.flags.max_connection_bytes_per_sec,
         };
         match treatment {
@@ -190,18 +195,14 @@ pub async fn remote_command(
 /// The kubelet's names of the options.
 fn stream_query(query: &Query) -> Vec<(String, String)> {
     let mut out = Vec::new();
-    for (name, kubelet_name, default) in [
-        ("stdin", "input", false),
-        ("stdout", "output", true),
-        ("stderr", "error", true),
-        ("tty", "tty", false),
+    for (name, kubelet_name) in [
+        ("stdin", "input"),
+        ("stdout", "output"),
+        ("stderr", "error"),
+        ("tty", "tty"),
     ] {
-        let tty = query.is_true("tty");
-        let set = match query.get(name) {
-            Some(_) => query.is_true(name),
-            None => default && !(name == "stderr" && tty),
-        };
-        if set {
+        // None is there by itself: a kubelet waits for all streams that it is told of.
+        if query.is_true(name) {
             out.push((kubelet_name.to_owned(), "1".to_owned()));
         }
     }

@@ -6,6 +6,7 @@ use super::demand::Demand;
 use super::objects::{FlowSchema, PriorityLevel};
 use super::status;
 use crate::beat;
+use crate::nulls;
 use crate::server::Server;
 use crate::stores;
 use apimachinery::managed_fields::{Compact, OnlyVersion, Writer};
@@ -73,7 +74,7 @@ async fn follow(server: &Server, control: &FlowControl) -> anyhow::Result<()> {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(objects: &[ObjectRef]) -> Vec<T> {
-    let read = |object: &ObjectRef| match serde_json::from_slice(object.json_bytes()) {
+    let read = |object: &ObjectRef| match nulls::from_slice(object.json_bytes()) {
         Ok(parsed) => Some(parsed),
         Err(error) => {
             // One bad object must not switch flow control off.

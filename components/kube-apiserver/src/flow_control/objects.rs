@@ -190,3 +190,20 @@ impl PriorityLevelSpec {
         (response.kind == "Queue").then(|| response.queuing.unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nulls;
+    use serde_json::json;
+
+    /// Regression: one rule for what has no namespace took its whole schema away.
+    #[test]
+    fn lists_that_are_left_out_are_stored_as_null() {
+        let rule = json!({"verbs": ["list"], "apiGroups": [""], "resources": ["nodes"], "clusterScope": true, "namespaces": null});
+        let object = json!({"metadata": {"name": "n"}, "spec": {"rules": [{"subjects": null, "resourceRules": [rule]}]}});
+        let schema: FlowSchema = nulls::from_slice(object.to_string().as_bytes()).unwrap();
+        let rule = &schema.spec.rules[0].resource_rules[0];
+        assert!(rule.cluster_scope && rule.namespaces.is_empty());
+    }
+}

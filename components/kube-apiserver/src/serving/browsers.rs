@@ -24,7 +24,8 @@ pub struct Browsers {
 
 impl Browsers {
     pub fn load(flags: &ServingFlags) -> anyhow::Result<Self> {
-        let origins = flags.cors_allowed_origins.iter().map(|pattern| {
+        let none = flags.cors_allowed_origins == [""];
+        let origins = flags.cors_allowed_origins.iter().filter(|_| !none).map(|pattern| {
             let compiled =
                 Regex::new(pattern).with_context(|| format!("--cors-allowed-origins: {pattern:?}"))?;
             match unpinned(pattern) {
@@ -34,7 +35,11 @@ impl Browsers {
                 ),
             }
         });
-        let directives = &flags.strict_transport_security_directives;
+        let directives = flags.strict_transport_security_directives.iter();
+        let directives: Vec<&str> = directives
+            .map(String::as_str)
+            .filter(|directive| !directive.is_empty())
+            .collect();
         let transport_security = (!directives.is_empty())
             .then(|| HeaderValue::from_str(&directives.join("; ")))
             .transpose()
@@ -119,6 +124,7 @@ mod tests {
             ("^https://example.com", false),
             ("example.com$", false),
             ("//(", false),
+            ("", true),
         ] {
             assert_eq!(browsers(&[pattern]).is_ok(), taken, "{pattern}");
         }

@@ -8,12 +8,12 @@ use super::redirect::{MOST_REQUESTS, is_same_server, onward};
 use super::resolver::Resolver;
 use super::trust::{self, TrustError};
 use super::weakness::{Callee, Weakness};
-use crate::connect::egress::Egress;
+use crate::connect::egress::{Egress, Proxy, Way};
 use crate::metrics::clients::Host;
 use ahash::AHashMap;
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::uri::Authority;
 use http::{Method, Request, Response, Uri};
 use http_body_util::Full;
@@ -54,6 +54,7 @@ struct Identity {
 pub struct Clients {
     resolver: Option<Arc<Resolver>>,
     egress: Egress,
+    agent: HeaderValue,
     pools: Mutex<AHashMap<Identity, Weak<Pool>>>,
 }
 
@@ -62,6 +63,7 @@ pub struct Clients {
 pub struct Endpoint {
     place: Place,
     credentials: Arc<Credentials>,
+    agent: HeaderValue,
     pool: Arc<Pool>,
     /// What is counted of it, from the first call on.
     counts: Arc<OnceLock<Host>>,
@@ -73,8 +75,17 @@ impl Clients {
         Self {
             resolver,
             egress: Egress::default(),
+            agent: HeaderValue::from_static("kube-apiserver-admission"),
             pools: Mutex::default(),
         }
+    }
+
+    /// The endpoints are told that the server itself asks, and not its admission: those that kubeconfigs describe.
+    pub fn of_server(mut self) -> Self {
+        if let Ok(agent) = HeaderValue::try_from(component_config::user_agent("kube-apiserver")) {
+            self.agent = agent;
+        }
+        self
     }
 
     /// Connections go these ways.
@@ -109,6 +120,7 @@ impl Clients {
         Ok(Endpoint {
             place,
             credentials,
+            agent: self.agent.clone(),
             pool,
             counts: Arc::default(),
         })
@@ -119,12 +131,20 @@ impl Clients {
             true => None,
             false => Some(trust::client_config(&identity.bundle, &identity.credentials)?),
         };
+        let mut egress = self.egress.clone();
+        if let Some(url) = &identity.credentials.proxy {
+            if matches!(egress.control_plane, Way::Proxy(_)) {
+                return Err(TrustError::TwoProxies);
+            }
+            let proxy = Proxy::at(url).map_err(|error| TrustError::Proxy(format!("{error:#}")))?;
+            egress.control_plane = Way::Proxy(Arc::new(proxy));
+        }
         let dialer = Dialer {
             tls: tls.map(Arc::new),
             resolver: self.resolver.clone(),
             server_name: identity.credentials.server_name.clone(),
             service: None,
-            egress: self.egress.clone(),
+            egress,
             callee: Callee::Webhook,
         };
         let connector = Connector {
@@ -256,9 +276,9 @@ impl Endpoint {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, */*"));
-        headers.insert(USER_AGENT, HeaderValue::from_static("kube-apiserver-admission"));
-        if let Some(value) = self.credentials.header().filter(|_| is_own) {
-            headers.insert(AUTHORIZATION, value);
+        headers.insert(USER_AGENT, self.agent.clone());
+        if is_own {
+            self.credentials.show(headers);
         }
         *request.method_mut() = method;
         Ok(request)

@@ -1,27 +1,28 @@
-//! What a webhook's client shows of itself, and the kubeconfig files that say so.
+//! What a webhook's client shows of itself.
 
-use anyhow::{Context, bail};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use serde::Deserialize;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use url::Url;
 
 /// Identity towards a webhook. The default is none.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Credentials {
     /// Chain and key, PEM.
-    certificate: Option<(Vec<u8>, Vec<u8>)>,
-    authorization: Authorization,
+    pub(super) certificate: Option<(Vec<u8>, Vec<u8>)>,
+    pub(super) authorization: Authorization,
     /// Name that the server's certificate must have, when not that of the URL.
     pub server_name: Option<String>,
+    /// Whom the webhook is to take this server for.
+    pub(super) impersonation: Vec<(HeaderName, HeaderValue)>,
+    /// By which the webhook is reached, and not as egress is configured.
+    pub proxy: Option<Url>,
 }
 
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-enum Authorization {
+pub(super) enum Authorization {
     #[default]
     None,
     Value(HeaderValue),
@@ -61,8 +62,17 @@ impl Credentials {
         Ok(Some((chain, PrivateKeyDer::from_pem_slice(key)?)))
     }
 
-    /// The `Authorization` header of the next request.
-    pub(super) fn header(&self) -> Option<HeaderValue> {
+    /// Shows them in the headers of a request.
+    pub(super) fn show(&self, headers: &mut HeaderMap) {
+        if let Some(value) = self.authorization() {
+            headers.insert(AUTHORIZATION, value);
+        }
+        for (name, value) in &self.impersonation {
+            headers.append(name, value.clone());
+        }
+    }
+
+    pub(super) fn authorization(&self) -> Option<HeaderValue> {
         match &self.authorization {
             Authorization::None => None,
             Authorization::Value(value) => Some(value.clone()),
@@ -77,239 +87,8 @@ impl Credentials {
     }
 }
 
-fn secret(text: &str) -> Option<HeaderValue> {
+pub(super) fn secret(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
     Some(value)
-}
-
-/// The server, authorities and user of a kubeconfig's current context.
-#[derive(Clone, Debug)]
-pub struct Kubeconfig {
-    pub server: String,
-    /// PEM; empty when the file names none.
-    pub bundle: Vec<u8>,
-    pub credentials: Arc<Credentials>,
-}
-
-/// A kubeconfig that names identities by the host of the webhook, as AdmissionConfiguration refers to.
-#[derive(Clone, Debug, Default)]
-pub struct Identities(Vec<(String, Arc<Credentials>)>);
-
-impl Kubeconfig {
-    /// Reads a file; paths in it are relative to its folder.
-    pub fn load(path: &Path) -> anyhow::Result<Self> {
-        let (file, folder) = read(path)?;
-        let context = match file.contexts.as_slice() {
-            [only] if file.current_context.is_empty() => only,
-            all => all
-                .iter()
-                .find(|context| context.name == file.current_context)
-                .with_context(|| format!("{}: there is no current context", path.display()))?,
-        };
-        let cluster = file
-            .clusters
-            .iter()
-            .find(|cluster| cluster.name == context.context.cluster)
-            .with_context(|| {
-                format!(
-                    "{}: there is no cluster {:?}",
-                    path.display(),
-                    context.context.cluster
-                )
-            })?;
-        let cluster = &cluster.cluster;
-        if cluster.insecure_skip_tls_verify {
-            bail!(
-                "{}: insecure-skip-tls-verify is not supported; name the authority instead",
-                path.display()
-            );
-        }
-        let bundle = material(
-            &cluster.certificate_authority_data,
-            &cluster.certificate_authority,
-            folder,
-        )?
-        .unwrap_or_default();
-        let mut credentials = match file.users.iter().find(|user| user.name == context.context.user) {
-            Some(user) => user.user.credentials(folder)?,
-            None => Credentials::default(),
-        };
-        credentials.server_name =
-            (!cluster.tls_server_name.is_empty()).then(|| cluster.tls_server_name.clone());
-        Ok(Self {
-            server: cluster.server.clone(),
-            bundle,
-            credentials: Arc::new(credentials),
-        })
-    }
-}
-
-impl Identities {
-    /// Reads the users of a file; their names are hosts, with `*` for the first label or for all.
-    pub fn load(path: &Path) -> anyhow::Result<Self> {
-        let (file, folder) = read(path)?;
-        file.users
-            .iter()
-            .map(|user| Ok((user.name.clone(), Arc::new(user.user.credentials(folder)?))))
-            .collect::<anyhow::Result<_>>()
-            .map(Self)
-    }
-
-    /// Who to be towards `host:port`: by the full name, by ever shorter suffixes behind `*.`, then the same
-    /// without the port if that is 443, then `*`.
-    pub fn of(&self, authority: &str) -> Arc<Credentials> {
-        let named = |wanted: &str| self.0.iter().find(|(name, _)| name == wanted);
-        let found = std::iter::once(authority)
-            .chain(authority.strip_suffix(":443"))
-            .find_map(|text| {
-                let suffixes = text.match_indices('.').map(|(at, _)| format!("*{}", &text[at..]));
-                named(text).or_else(|| suffixes.into_iter().find_map(|suffix| named(&suffix)))
-            });
-        found
-            .or_else(|| named("*"))
-            .map(|(_, credentials)| Arc::clone(credentials))
-            .unwrap_or_default()
-    }
-}
-
-fn read(path: &Path) -> anyhow::Result<(File, &Path)> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let file = serde_yaml_ng::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
-    Ok((file, path.parent().unwrap_or(Path::new(""))))
-}
-
-/// What a file holds inline (base64), or names.
-fn material(data: &str, file: &str, folder: &Path) -> anyhow::Result<Option<Vec<u8>>> {
-    if !data.is_empty() {
-        return Ok(Some(STANDARD.decode(data).context("base64 in a kubeconfig")?));
-    }
-    if file.is_empty() {
-        return Ok(None);
-    }
-    let path = folder.join(file);
-    let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-    Ok(Some(bytes))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct File {
-    #[serde(default)]
-    clusters: Vec<NamedCluster>,
-    #[serde(default)]
-    users: Vec<NamedUser>,
-    #[serde(default)]
-    contexts: Vec<NamedContext>,
-    #[serde(default)]
-    current_context: String,
-}
-
-#[derive(Deserialize)]
-struct NamedCluster {
-    name: String,
-    cluster: Cluster,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-#[derive(Default)]
-struct Cluster {
-    server: String,
-    certificate_authority: String,
-    certificate_authority_data: String,
-    tls_server_name: String,
-    insecure_skip_tls_verify: bool,
-}
-
-#[derive(Deserialize)]
-struct NamedContext {
-    name: String,
-    context: ContextOf,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ContextOf {
-    cluster: String,
-    user: String,
-}
-
-#[derive(Deserialize)]
-struct NamedUser {
-    name: String,
-    #[serde(default)]
-    user: User,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "kebab-case", default)]
-struct User {
-    client_certificate: String,
-    client_certificate_data: String,
-    client_key: String,
-    client_key_data: String,
-    token: String,
-    #[serde(rename = "tokenFile")]
-    token_file: String,
-    username: String,
-    password: String,
-}
-
-impl User {
-    fn credentials(&self, folder: &Path) -> anyhow::Result<Credentials> {
-        let certificate = material(&self.client_certificate_data, &self.client_certificate, folder)?;
-        let key = material(&self.client_key_data, &self.client_key, folder)?;
-        let authorization = if !self.token_file.is_empty() {
-            Authorization::TokenFile(folder.join(&self.token_file))
-        } else if !self.token.is_empty() {
-            Authorization::Value(
-                secret(&format!("Bearer {}", self.token)).context("a token that is no header")?,
-            )
-        } else if !self.username.is_empty() {
-            let pair = STANDARD.encode(format!("{}:{}", self.username, self.password));
-            Authorization::Value(secret(&format!("Basic {pair}")).context("a password that is no header")?)
-        } else {
-            Authorization::None
-        };
-        Ok(Credentials {
-            certificate: certificate.zip(key),
-            authorization,
-            server_name: None,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_kubeconfig_and_identities_by_host() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("ca"), "pem").unwrap();
-        std::fs::write(folder.path().join("token"), "t2\n").unwrap();
-        let path = folder.path().join("config");
-        std::fs::write(
-            &path,
-            "clusters: [{name: c, cluster: {server: 'https://x', certificate-authority: ca}}]\n\
-             users: [{name: s.n.svc, user: {token: t1}}, {name: '*.n.svc', user: {tokenFile: token}}, {name: '*', user: {username: u, password: p}}]\n\
-             contexts: [{name: k, context: {cluster: c, user: s.n.svc}}]\ncurrent-context: k\n",
-        )
-        .unwrap();
-        let config = Kubeconfig::load(&path).unwrap();
-        assert_eq!(
-            (config.server.as_str(), config.bundle.as_slice()),
-            ("https://x", &b"pem"[..])
-        );
-        let identities = Identities::load(&path).unwrap();
-        for (authority, header) in [
-            ("s.n.svc:443", "Bearer t1"),
-            ("o.n.svc:443", "Bearer t2"),
-            ("s.n.svc:444", "Basic dTpw"),
-            ("elsewhere:1", "Basic dTpw"),
-        ] {
-            assert_eq!(identities.of(authority).header().unwrap(), header, "{authority}");
-        }
-    }
 }

@@ -15,6 +15,12 @@ pub enum TrustError {
     NoSystemRoots,
     #[error("client certificate: {0}")]
     Credentials(String),
+    #[error("proxy-url: {0}")]
+    Proxy(String),
+    #[error(
+        "proxy-url: the egress selector has a proxy for the control plane already; leave one of them out"
+    )]
+    TwoProxies,
 }
 
 /// TLS settings for a bundle (PEM, empty for the system's) and credentials.

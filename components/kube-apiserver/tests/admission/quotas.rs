@@ -51,6 +51,13 @@ async fn no_quota_is_charged_for_what_another_refuses_and_resizes_are_counted() 
     assert_eq!(code, 201, "{answer}");
     // Admission charges what it knows of: a consistent read waits until that is the newest.
     assert_eq!(used(&bench, "b").await, json!({"pods": "1"}));
+    let path = format!("{DEFAULT}/resourcequotas/b");
+    let (_, b, _) = bench.send("GET", &path, "application/json", None).await;
+    let owned = json!({"f:status": {"f:used": {"f:pods": {}}}});
+    let entries = b["metadata"]["managedFields"].as_array().unwrap();
+    let charged = |entry: &&Value| entry["manager"] == "kube-apiserver" && entry["subresource"] == "status";
+    let entry = entries.iter().find(charged);
+    assert_eq!(entry.unwrap()["fieldsV1"], owned, "{b}");
     for (name, cpu, why) in [
         (
             "q",

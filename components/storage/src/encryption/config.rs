@@ -1,11 +1,13 @@
 //! EncryptionConfiguration: read strictly, checked before anything starts.
 
+use apimachinery::field::quote;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::kms::Kms;
 use super::provider::{Cipher, NamedKey, Provider};
+use super::selector::{Selector, selectors};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,7 +42,7 @@ impl fmt::Display for EncryptionConfigError {
     }
 }
 
-type Outcome<T> = Result<T, Vec<Mistake>>;
+pub(super) type Outcome<T> = Result<T, Vec<Mistake>>;
 
 fn wrong<T>(field: impl Into<String>, message: impl Into<String>) -> Outcome<T> {
     Err(vec![Mistake {
@@ -48,6 +50,17 @@ fn wrong<T>(field: impl Into<String>, message: impl Into<String>) -> Outcome<T> 
         message: message.into(),
     }])
 }
+
+fn invalid<T>(field: impl Into<String>, value: &str, why: &str) -> Outcome<T> {
+    wrong(field, format!("Invalid value: {}: {why}", quote(value)))
+}
+
+pub(super) fn required<T>(field: impl Into<String>, why: &str) -> Outcome<T> {
+    wrong(field, format!("Required value: {why}"))
+}
+
+/// What stands for a secret in an error.
+const REDACTED: &str = "REDACTED";
 
 /// All of them, or what is wrong with any.
 fn all<T>(outcomes: impl IntoIterator<Item = Outcome<T>>) -> Outcome<Vec<T>> {
@@ -75,21 +88,26 @@ fn both<A, B>(first: Outcome<A>, second: Outcome<B>) -> Outcome<(A, B)> {
     }
 }
 
+/// Null is an empty list.
+fn listed<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Configuration {
     api_version: String,
     kind: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "listed")]
     resources: Vec<Resources>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Resources {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "listed")]
     resources: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "listed")]
     providers: Vec<ProviderConfig>,
 }
 
@@ -106,7 +124,7 @@ struct ProviderConfig {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Keys {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "listed")]
     keys: Vec<Key>,
 }
 
@@ -138,58 +156,6 @@ struct KmsConfig {
     cachesize: Option<serde_json::Value>,
 }
 
-/// A resource by name, all of a group, or all.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Selector {
-    resource: String,
-    group: String,
-}
-
-impl fmt::Display for Selector {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.resource.as_str(), self.group.as_str()) {
-            ("*", "") => formatter.write_str("*."),
-            (resource, "") => formatter.write_str(resource),
-            (resource, group) => write!(formatter, "{resource}.{group}"),
-        }
-    }
-}
-
-impl Selector {
-    fn parse(text: &str) -> Self {
-        let (resource, group) = text.split_once('.').unwrap_or((text, ""));
-        Selector {
-            resource: resource.to_owned(),
-            group: group.to_owned(),
-        }
-    }
-
-    pub(super) fn matches(&self, name: &str) -> bool {
-        let (resource, group) = name.split_once('.').unwrap_or((name, ""));
-        (self.resource == "*" || self.resource == resource)
-            && (self.group == group || (self.group == "*" && self.resource == "*"))
-    }
-
-    /// The earlier selector that takes all that this one selects.
-    fn mask<'a>(&self, earlier: &[&'a Selector]) -> Option<&'a Selector> {
-        let of_group = |other: &Selector| other.resource == "*" && other.group == self.group;
-        let mut masks = earlier
-            .iter()
-            .filter(|other| of_group(other) || other.is_everything());
-        masks.next().copied()
-    }
-
-    fn is_everything(&self) -> bool {
-        self.resource == "*" && self.group == "*"
-    }
-
-    fn overlaps(&self, other: &Selector) -> bool {
-        self.is_everything()
-            || other.is_everything()
-            || (self.group == other.group && (self.resource == "*" || other.resource == "*"))
-    }
-}
-
 /// One entry: resources, and their providers.
 type Entry = (Vec<Selector>, Vec<Provider>);
 
@@ -211,16 +177,19 @@ fn read(text: &str) -> Outcome<Vec<Entry>> {
         };
         wrong(place, message)
     })?;
-    if (config.api_version.as_str(), config.kind.as_str())
-        != ("apiserver.config.k8s.io/v1", "EncryptionConfiguration")
-    {
+    if !matches!(
+        (config.api_version.as_str(), config.kind.as_str()),
+        ("apiserver.config.k8s.io/v1", "EncryptionConfiguration")
+            // As the first versions of the documentation had it; upstream reads it to this day.
+            | ("v1", "EncryptionConfig")
+    ) {
         return wrong(
             "apiVersion",
             "expected apiserver.config.k8s.io/v1, kind EncryptionConfiguration",
         );
     }
     if config.resources.is_empty() {
-        return wrong("resources", "at least one entry is required");
+        return required("resources", "at least one resources is required");
     }
     let entries = all(config.resources.into_iter().enumerate().map(|(index, entry)| {
         let field = format!("resources[{index}]");
@@ -236,7 +205,7 @@ fn read(text: &str) -> Outcome<Vec<Entry>> {
 
 fn providers(field: &str, configs: Vec<ProviderConfig>) -> Outcome<Vec<Provider>> {
     if configs.is_empty() {
-        return wrong(field, "at least one provider is required");
+        return required(field, &format!("at least one {field} is required"));
     }
     let configs = configs.into_iter().enumerate();
     all(configs.map(|(index, config)| provider_of(format!("{field}[{index}]"), config)))
@@ -255,7 +224,8 @@ fn check_names(entries: &[Entry]) -> Outcome<()> {
                 mistakes.push(Mistake {
                     field: format!("resources[{entry}].providers[{index}].kms.name"),
                     message: format!(
-                        "duplicate KMS provider name {}, names must be unique",
+                        "Invalid value: {}: duplicate KMS provider name {}, names must be unique",
+                        quote(service.name()),
                         service.name()
                     ),
                 });
@@ -266,7 +236,7 @@ fn check_names(entries: &[Entry]) -> Outcome<()> {
     none_of(mistakes)
 }
 
-fn none_of(mistakes: Vec<Mistake>) -> Outcome<()> {
+pub(super) fn none_of(mistakes: Vec<Mistake>) -> Outcome<()> {
     match mistakes.is_empty() {
         true => Ok(()),
         false => Err(mistakes),
@@ -296,47 +266,6 @@ fn check_masks(entries: &[Entry]) -> Outcome<()> {
     none_of(mistakes)
 }
 
-fn selectors(field: &str, resources: &[String]) -> Outcome<Vec<Selector>> {
-    if resources.is_empty() {
-        return wrong(field, "at least one resource is required");
-    }
-    let mut selectors: Vec<Selector> = Vec::new();
-    let mut mistakes = Vec::new();
-    for (index, resource) in resources.iter().enumerate() {
-        let field = format!("{field}[{index}]");
-        let selector = Selector::parse(resource);
-        let message = if resource.to_lowercase() != *resource {
-            "resource name should not contain capital letters"
-        } else if resource == "*" {
-            "use '*.' to encrypt all the resources from core API group or *.* to encrypt all resources"
-        } else if [
-            "apiserveripinfo",
-            "serviceipallocations",
-            "servicenodeportallocations",
-        ]
-        .contains(&resource.as_str())
-        {
-            "resources which do not have REST API/s cannot be encrypted"
-        } else if selector.group == "events.k8s.io" {
-            "'*.events.k8s.io' objects are stored using the 'events' API group in etcd. Use 'events' instead"
-        } else if selector.group == "extensions" {
-            "'extensions' group has been removed and cannot be used for encryption"
-        } else if selector.group == "*" && selector.resource != "*" {
-            "encrypting the same resource across groups is not supported"
-        } else if selectors.contains(&selector) {
-            "the same resource cannot be specified multiple times"
-        } else if selectors.iter().any(|other| other.overlaps(&selector)) {
-            "using overlapping resources such as 'secrets' and '*.' in the same resource list is not allowed"
-        } else {
-            selectors.push(selector);
-            continue;
-        };
-        let message = format!("{resource:?}: {message}");
-        mistakes.push(Mistake { field, message });
-    }
-    none_of(mistakes).map(|()| selectors)
-}
-
 fn provider_of(field: String, config: ProviderConfig) -> Outcome<Provider> {
     let mut found = Vec::new();
     if let Some(service) = config.kms {
@@ -358,12 +287,14 @@ fn provider_of(field: String, config: ProviderConfig) -> Outcome<Provider> {
     let only = match found.len() {
         0 => wrong(
             &*field,
-            "expected one of aesgcm, aescbc, secretbox, kms, identity",
+            "Invalid value: {\"AESGCM\":null,\"AESCBC\":null,\"Secretbox\":null,\"Identity\":null,\"KMS\":null}: provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity",
         ),
         1 => Ok(()),
-        _ => wrong(
+        // Upstream shows it, with its secrets.
+        _ => invalid(
             &*field,
-            "more than one provider in one element, split it into several",
+            REDACTED,
+            "more than one provider specified in a single element, should split into different list elements",
         ),
     };
     let ((), mut found) = both(only, all(found))?;
@@ -375,32 +306,17 @@ fn provider_of(field: String, config: ProviderConfig) -> Outcome<Provider> {
 
 fn kms(field: &str, config: KmsConfig) -> Outcome<Kms> {
     let mut mistakes = Vec::new();
-    let mut note = |member: &str, message: String| {
-        let field = format!("{field}.{member}");
-        mistakes.push(Mistake { field, message });
-    };
-    if config.api_version != "v2" {
-        let given = &config.api_version;
-        note(
-            "apiVersion",
-            format!("unsupported apiVersion {given:?} for KMS provider, only v2 is supported"),
-        );
-    }
-    if config.cachesize.is_some() {
-        note("cachesize", "cachesize is not supported in v2".to_owned());
-    }
-    if config.name.is_empty() || config.name.contains(':') {
-        let given = &config.name;
-        note(
-            "name",
-            format!("{given:?}: a name is required, and must not contain ':'"),
-        );
-    }
-    let socket = config.endpoint.strip_prefix("unix://");
-    let socket = socket.filter(|path| path.starts_with('/'));
-    if socket.is_none() {
-        let given = &config.endpoint;
-        note("endpoint", format!("{given:?}: must be of the form unix:///path"));
+    let mut note = |outcome: Outcome<()>| mistakes.extend(outcome.err().into_iter().flatten());
+    let member = |name: &str| format!("{field}.{name}");
+    let name = config.name.as_str();
+    if name.is_empty() {
+        note(required(
+            member("name"),
+            "name is a mandatory field for a provider",
+        ));
+    } else if name.contains(':') {
+        let why = format!("invalid KMS provider name {name}, must not contain ':'");
+        note(invalid(member("name"), name, &why));
     }
     let timeout = match config.timeout.as_deref() {
         None => Some(KMS_TIMEOUT),
@@ -408,43 +324,74 @@ fn kms(field: &str, config: KmsConfig) -> Outcome<Kms> {
     };
     if timeout.is_none() {
         let given = config.timeout.as_deref().unwrap_or_default();
-        note("timeout", format!("{given:?}: must be a positive duration"));
+        note(invalid(
+            member("timeout"),
+            given,
+            "timeout should be a positive value",
+        ));
+    }
+    let endpoint = config.endpoint.as_str();
+    let socket = socket(endpoint);
+    if socket.is_none() {
+        let scheme = endpoint.split_once(':').map_or("", |(scheme, _)| scheme);
+        let why = match scheme {
+            _ if endpoint.is_empty() => "endpoint is a mandatory field for a kms".to_owned(),
+            "unix" => "must be of the form unix:///path".to_owned(),
+            other => format!("unsupported scheme {other:?} for KMS provider, only unix is supported"),
+        };
+        note(invalid(member("endpoint"), endpoint, &why));
+    }
+    if let Some(given) = &config.cachesize {
+        let message = format!("Invalid value: {given}: cachesize is not supported in v2");
+        note(wrong(member("cachesize"), message));
+    }
+    if config.api_version != "v2" {
+        let given = config.api_version.as_str();
+        let why = format!("unsupported apiVersion {given:?} for KMS provider, only v2 is supported");
+        note(invalid(member("apiVersion"), given, &why));
     }
     none_of(mistakes)?;
-    let socket = PathBuf::from(socket.unwrap_or_default());
+    let socket = socket.unwrap_or_default();
     Kms::new(&config.name, socket, timeout.unwrap_or(KMS_TIMEOUT)).or_else(|message| wrong(field, message))
 }
 
-/// `3s`, `500ms`, `1m`.
-fn duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let number: f64 = text[..digits].parse().ok()?;
-    let seconds = match &text[digits..] {
-        "ms" => number / 1000.0,
-        "s" => number,
-        "m" => number * 60.0,
-        _ => return None,
+/// Where a URL leads: to a path, or by `/@` to an abstract name.
+fn socket(endpoint: &str) -> Option<PathBuf> {
+    let rest = endpoint.strip_prefix("unix:")?;
+    // A host means nothing to a socket.
+    let path = match rest.strip_prefix("//") {
+        Some(rest) => &rest[rest.find('/')?..],
+        None => rest,
     };
-    Duration::try_from_secs_f64(seconds).ok()
+    match path.strip_prefix("/@") {
+        Some(name) => Some(PathBuf::from(format!("\0{name}"))),
+        None => path.starts_with('/').then(|| PathBuf::from(path)),
+    }
+}
+
+/// As Go writes them: `3s`, `1m30s`.
+fn duration(text: &str) -> Option<Duration> {
+    let nanoseconds = apimachinery::time::parse_duration(text).ok()?;
+    u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
 }
 
 fn named_keys(field: &str, cipher: Cipher, keys: Vec<Key>) -> Outcome<Vec<NamedKey>> {
     if keys.is_empty() {
-        return wrong(field, "at least one key is required");
+        return required(field, "at least one keys is required");
     }
     all(keys.into_iter().enumerate().map(|(index, key)| {
         let field = format!("{field}[{index}]");
         let name = match key.name.is_empty() {
-            true => wrong(format!("{field}.name"), "name is a mandatory field for a key"),
-            false => Ok(key.name),
+            true => required(format!("{field}.name"), "name is a mandatory field for a key"),
+            false => Ok(()),
         };
         let field = format!("{field}.secret");
-        let secret = match STANDARD.decode(&key.secret) {
-            _ if key.secret.is_empty() => wrong(&*field, "secret is a mandatory field for a key"),
-            Ok(secret) => Ok(secret),
-            Err(_) => wrong(&*field, "secrets must be base64 encoded"),
+        let key = match STANDARD.decode(&key.secret) {
+            _ if key.secret.is_empty() => required(field, "secret is a mandatory field for a key"),
+            Ok(secret) => NamedKey::new(cipher, &key.name, &secret)
+                .or_else(|message| invalid(field, REDACTED, &message)),
+            Err(_) => invalid(field, REDACTED, "secrets must be base64 encoded"),
         };
-        let (name, secret) = both(name, secret)?;
-        NamedKey::new(cipher, &name, &secret).or_else(|message| wrong(field, message))
+        both(name, key).map(|((), key)| key)
     }))
 }

@@ -67,14 +67,14 @@ impl NamedKey {
                 (Ok(key), _, _) => Key::AesCbc(CbcKey::Aes128(key)),
                 (_, Ok(key), _) => Key::AesCbc(CbcKey::Aes192(key)),
                 (_, _, Ok(key)) => Key::AesCbc(CbcKey::Aes256(key)),
-                _ => return Err(wrong_length(secret.len(), "16, 24 or 32")),
+                _ => return Err(wrong_length(secret.len(), "[16 24 32]")),
             },
             (Cipher::Secretbox, 32) => match XSalsa20Poly1305::new_from_slice(secret) {
                 Ok(key) => Key::Secretbox(Box::new(key)),
-                Err(_) => return Err(wrong_length(secret.len(), "32")),
+                Err(_) => return Err(wrong_length(secret.len(), "[32]")),
             },
-            (Cipher::AesGcm, length) => return Err(wrong_length(length, "16 or 32")),
-            (Cipher::Secretbox, length) => return Err(wrong_length(length, "32")),
+            (Cipher::AesGcm, length) => return Err(wrong_length(length, "[16 32]")),
+            (Cipher::Secretbox, length) => return Err(wrong_length(length, "[32]")),
         };
         Ok(NamedKey {
             prefix: format!("{}{name}:", cipher.prefix()),
@@ -91,7 +91,7 @@ fn gcm(key: Result<UnboundKey, ring::error::Unspecified>) -> Result<Key, String>
 }
 
 fn wrong_length(got: usize, expected: &str) -> String {
-    format!("secret is not of the expected length, got {got}, expected {expected}")
+    format!("secret is not of the expected length, got {got}, expected one of {expected}")
 }
 
 impl Provider {

@@ -270,9 +270,40 @@ fn services_have_names_of_their_own() {
         (error.0[0].field.as_str(), error.0[0].message.as_str()),
         (
             "resources[1].providers[0].kms.name",
-            "duplicate KMS provider name a, names must be unique"
+            "Invalid value: \"a\": duplicate KMS provider name a, names must be unique"
         )
     );
+}
+
+#[test]
+fn sockets_and_durations_are_written_in_many_ways() {
+    let service = |more: &str| format!("{{kms: {{apiVersion: v2, name: a, {more}}}}}");
+    for (more, good) in [
+        ("endpoint: 'unix:///none'", true),
+        ("endpoint: 'unix:/none'", true),
+        ("endpoint: 'unix:///@none'", true),
+        ("endpoint: 'unix://'", false),
+        ("endpoint: 'http:///none'", false),
+        ("endpoint: 'unix:///none', timeout: 0m1s", true),
+        ("endpoint: 'unix:///none', timeout: 1m30s", true),
+        ("endpoint: 'unix:///none', timeout: 0.0001h", true),
+        ("endpoint: 'unix:///none', timeout: 100us", true),
+        ("endpoint: 'unix:///none', timeout: -1s", false),
+        ("endpoint: 'unix:///none', timeout: 0s", false),
+        ("endpoint: 'unix:///none', timeout: 1", false),
+    ] {
+        let parsed = Transformers::from_config(&entries(&[("secrets", service(more))]));
+        assert_eq!(parsed.is_ok(), good, "{more}: {:?}", parsed.err());
+    }
+}
+
+#[test]
+fn the_first_name_of_the_configuration_is_read() {
+    let text = config("secrets", "{identity: {}}");
+    let old = text
+        .replace("apiserver.config.k8s.io/v1", "v1")
+        .replace("EncryptionConfiguration", "EncryptionConfig");
+    assert!(Transformers::from_config(&old).is_ok());
 }
 
 #[test]
@@ -310,17 +341,17 @@ fn bad_configurations_name_the_field_and_no_secret() {
         (config("'*'", "{identity: {}}"), "resources[0].resources[0]"),
         (
             config("secrets, '*.'", "{identity: {}}"),
-            "resources[0].resources[1]",
+            "resources[0].resources",
         ),
         (
             config("secrets, secrets", "{identity: {}}"),
-            "resources[0].resources[1]",
+            "resources[0].resources",
         ),
         (config("secrets.*", "{identity: {}}"), "resources[0].resources[0]"),
         (config("secrets", "{}"), "resources[0].providers[0]"),
         (
             config("secrets", "{kms: {name: x}}"),
-            "resources[0].providers[0].kms.apiVersion",
+            "resources[0].providers[0].kms.endpoint",
         ),
         (
             config("secrets", "{aescbc: {keys: []}}"),
@@ -353,6 +384,41 @@ fn bad_configurations_name_the_field_and_no_secret() {
 }
 
 #[test]
+fn mistakes_are_told_in_upstreams_words() {
+    for (resources, provider, told) in [
+        (
+            "'*.', secrets",
+            "{identity: {}}",
+            r#"resources[0].resources: Invalid value: ["*.","secrets"]: using overlapping resources such as 'secrets' and '*.' in the same resource list is not allowed as they will be masked"#,
+        ),
+        (
+            "pods, pods.",
+            "{identity: {}}",
+            r#"resources[0].resources: Invalid value: ["pods","pods."]: the same resource cannot be specified multiple times"#,
+        ),
+        (
+            "secrets",
+            "{secretbox: {keys: [{secret: MTIz}]}}",
+            r#"[resources[0].providers[0].secretbox.keys[0].name: Required value: name is a mandatory field for a key, resources[0].providers[0].secretbox.keys[0].secret: Invalid value: "REDACTED": secret is not of the expected length, got 3, expected one of [32]]"#,
+        ),
+        (
+            "secrets",
+            "{aesgcm: null, secretbox: {keys: null}}",
+            "resources[0].providers[0].secretbox.keys: Required value: at least one keys is required",
+        ),
+        (
+            "secrets",
+            "{kms: {apiVersion: v2, name: 'a:b', endpoint: 'tcp://a', timeout: -1s}}",
+            r#"[resources[0].providers[0].kms.name: Invalid value: "a:b": invalid KMS provider name a:b, must not contain ':', resources[0].providers[0].kms.timeout: Invalid value: "-1s": timeout should be a positive value, resources[0].providers[0].kms.endpoint: Invalid value: "tcp://a": unsupported scheme "tcp" for KMS provider, only unix is supported]"#,
+        ),
+    ] {
+        let error = Transformers::from_config(&config(resources, provider));
+        let error = error.err().unwrap().to_string();
+        assert_eq!(error, format!("EncryptionConfiguration: {told}"));
+    }
+}
+
+#[test]
 fn everything_that_is_wrong_is_told_at_once() {
     let text = entries(&[
         (
@@ -369,19 +435,21 @@ fn everything_that_is_wrong_is_told_at_once() {
     assert_eq!(
         fields,
         [
+            "resources[0].resources",
             "resources[0].resources[0]",
             "resources[0].resources[1]",
             "resources[0].providers[0].aescbc.keys[0].secret",
             "resources[0].providers[0].aescbc.keys[1].name",
-            "resources[1].providers[0].kms.apiVersion",
+            "resources[0].providers[0].aescbc.keys[1].secret",
             "resources[1].providers[0].kms.name",
             "resources[1].providers[0].kms.endpoint",
+            "resources[1].providers[0].kms.apiVersion",
             "resources[1].providers[1]",
         ]
     );
     let told = error.to_string();
     assert!(
-        told.starts_with("EncryptionConfiguration: [resources[0].resources[0]: \"Secrets\": resource name"),
+        told.contains(", resources[0].resources[0]: Invalid value: \"Secrets\": resource name"),
         "{told}"
     );
 }

@@ -1,5 +1,6 @@
 //! EventRateLimit: nobody floods the server with events.
 use crate::admission::Attributes;
+use crate::nulls;
 use ahash::AHashMap;
 use anyhow::bail;
 use apimachinery::{ApiError, Reason};
@@ -61,7 +62,7 @@ struct Bucket {
 
 impl EventRates {
     pub fn read(told: Value) -> anyhow::Result<Self> {
-        let told: Told = serde_json::from_value(told)?;
+        let told: Told = nulls::from_json(told)?;
         if told.limits.is_empty() {
             bail!("limits: Invalid value: must not be empty");
         }

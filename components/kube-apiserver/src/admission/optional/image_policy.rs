@@ -1,6 +1,7 @@
 //! ImagePolicyWebhook: somebody else says which images may run.
 use super::containers;
 use crate::admission::Attributes;
+use crate::nulls;
 use crate::webhook::{Clients, Endpoint, Kubeconfig, Place};
 use ahash::AHashMap;
 use anyhow::{Context, bail};
@@ -78,7 +79,7 @@ impl std::fmt::Debug for ImagePolicy {
 impl ImagePolicy {
     /// Relative paths start at `folder`.
     pub fn read(told: Value, folder: &Path, clients: &Clients) -> anyhow::Result<Self> {
-        let file: File = serde_json::from_value(told)?;
+        let file: File = nulls::from_json(told)?;
         let told = file.image_policy.unwrap_or_default();
         if told.kube_config_file.as_os_str().is_empty() {
             bail!("imagePolicy.kubeConfigFile: Required value");
@@ -158,14 +159,14 @@ impl ImagePolicy {
         let review = json!({
             "kind": "ImageReview",
             "apiVersion": "imagepolicy.k8s.io/v1alpha1",
-            "metadata": { "creationTimestamp": null },
+            "metadata": {},
             "spec": spec,
             "status": { "allowed": false },
         });
         let body = review.to_string().into();
         let answer = self.endpoint.post_patiently(body, TIMEOUT, self.pause).await;
         let answer = answer.map_err(|error| error.to_string())?;
-        let review: Review = serde_json::from_slice(&answer).map_err(|error| error.to_string())?;
+        let review: Review = nulls::from_slice(&answer).map_err(|error| error.to_string())?;
         self.keep(key, &review.status, now);
         Ok(review.status)
     }

@@ -1,5 +1,6 @@
 //! Resources that nobody may use without a quota that covers them: the plugin's configuration.
 
+use crate::nulls;
 use anyhow::bail;
 use serde::Deserialize;
 use serde_json::Value;
@@ -36,7 +37,7 @@ struct Configuration {
 
 /// Reads a configuration without its type.
 pub fn read(told: Value) -> anyhow::Result<Vec<Limited>> {
-    let told: Configuration = serde_json::from_value(told)?;
+    let told: Configuration = nulls::from_json(told)?;
     for (index, limited) in told.limited_resources.iter().enumerate() {
         if limited.resource.is_empty() {
             bail!("limitedResources[{index}].resource: Required value");

@@ -4,6 +4,7 @@ use super::decode;
 use crate::admission::attributes::Attributes;
 use crate::admission::matching::Invocation;
 use crate::identity::User;
+use crate::nulls;
 use apimachinery::{GroupVersionKind, json};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -206,7 +207,7 @@ pub fn answer(bytes: &[u8], version: Version, uid: &str, mutating: bool) -> Resu
     let invalid = |why: String| Err(BadAnswer::Invalid(why));
     let document = decode::document(bytes, version).map_err(BadAnswer::Undecodable)?;
     let answered: Option<Answered> =
-        serde_json::from_value(document).map_err(|error| BadAnswer::Undecodable(error.to_string()))?;
+        nulls::from_json(document).map_err(|error| BadAnswer::Undecodable(error.to_string()))?;
     let answered = answered.unwrap_or_default();
     let Some(response) = answered.response else {
         return invalid("webhook response was absent".to_owned());
@@ -312,6 +313,15 @@ mod tests {
         .unwrap();
         assert_eq!((verdict.allowed, verdict.patch.len()), (true, 1));
         assert_eq!(verdict.warnings, ["w"]);
+        let empty = answer(
+            &review(json!({"uid": "u", "warnings": ["a", null], "auditAnnotations": {"k": null}})),
+            Version::V1,
+            "u",
+            true,
+        )
+        .unwrap();
+        assert_eq!(empty.warnings, ["a", ""]);
+        assert_eq!(empty.audit_annotations["k"], "");
         let null = answer(
             &review(json!({"uid": "u", "patch": null, "status": null})),
             Version::V1,

@@ -51,7 +51,7 @@ pub fn mapping(config: &JwtAuthenticator, path: &Path) -> Result<Mapping, ErrorL
         &path.child("claimValidationRules"),
     );
     let username = compiler.username(&mappings.username, &below.child("username"));
-    let groups = compiler.prefixed(&mappings.groups, &below.child("groups"), Wanted::Texts);
+    let groups = compiler.prefixed(&mappings.groups, &below.child("groups"));
     let uid = compiler.uid(&mappings.uid, &below.child("uid"));
     let extra = compiler.extra(&mappings.extra, &below.child("extra"));
     if let Some(Source::Expression(username)) = &username {
@@ -147,23 +147,12 @@ impl Compiler {
             self.wrong(Error::required(path, NEITHER));
             return None;
         }
-        self.prefixed(source, path, Wanted::Text)
+        self.prefixed(source, path)
     }
 
-    fn prefixed(
-        &mut self,
-        source: &PrefixedClaimOrExpression,
-        path: &Path,
-        wanted: Wanted,
-    ) -> Option<Source> {
+    fn prefixed(&mut self, source: &PrefixedClaimOrExpression, path: &Path) -> Option<Source> {
         match (source.claim.is_empty(), source.expression.is_empty()) {
-            (true, true) => {
-                if source.prefix.is_some() {
-                    let detail = "non-empty claim name is required when prefix is set";
-                    self.wrong(Error::required(&path.child("claim"), detail));
-                }
-                None
-            }
+            (true, true) => None,
             (false, false) => {
                 self.wrong(Error::invalid(path, "", BOTH));
                 None
@@ -177,7 +166,7 @@ impl Compiler {
                     Over::Claims,
                     &source.expression,
                     &path.child("expression"),
-                    wanted,
+                    Wanted::Anything,
                 )
                 .map(Source::Expression)
             }
@@ -207,7 +196,7 @@ impl Compiler {
             }),
             (true, false) => {
                 let path = path.child("expression");
-                self.program(Over::Claims, &source.expression, &path, Wanted::Text)
+                self.program(Over::Claims, &source.expression, &path, Wanted::Anything)
                     .map(Source::Expression)
             }
         }
@@ -229,7 +218,7 @@ impl Compiler {
                 self.wrong(Error::required(&path, ""));
                 continue;
             }
-            let program = self.program(Over::Claims, &mapping.value_expression, &path, Wanted::Texts);
+            let program = self.program(Over::Claims, &mapping.value_expression, &path, Wanted::Anything);
             compiled.extend(program.map(|program| (mapping.key.clone(), program)));
         }
         compiled

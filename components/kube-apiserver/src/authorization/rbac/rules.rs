@@ -1,7 +1,8 @@
 //! One policy rule, and which questions it answers with yes.
 
 use crate::authorization::attributes::Attributes;
-use serde::{Deserialize, Deserializer, Serialize};
+use crate::nulls::nullable;
+use serde::{Deserialize, Serialize};
 
 /// A rule of a role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,10 +26,6 @@ pub struct PolicyRule {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub non_resource_urls: Vec<String>,
-}
-
-fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    Ok(Option::<Vec<String>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 fn has(list: &[String], wanted: &str) -> bool {

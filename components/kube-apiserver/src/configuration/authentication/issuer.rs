@@ -7,6 +7,7 @@ use crate::authentication::oidc::keys::KeySet;
 use crate::authentication::oidc::{Issuer, Verifier};
 use crate::connect::egress::{Egress, Way};
 use apimachinery::field::{Error, ErrorList, Path};
+use apimachinery::go_url::Url;
 use component_config::kube_apiserver::ApiServerFlags;
 use component_config::kube_apiserver::authentication::{Issuer as Config, JwtAuthenticator};
 use std::collections::BTreeSet;
@@ -108,23 +109,21 @@ fn check(issuer: &Config, path: &Path, own: &[String]) -> ErrorList {
 
 fn check_url(text: &str, path: &Path, errors: &mut ErrorList) {
     let mut wrong = |detail: &str| errors.push(Error::invalid(path, text, detail));
-    let parsed = match url::Url::parse(text) {
+    let parsed = match Url::parse(text) {
         Ok(parsed) => parsed,
-        Err(error) => return wrong(&error.to_string()),
+        Err(error) => return wrong(&error),
     };
-    if parsed.scheme() != "https" {
+    if parsed.scheme != "https" {
         wrong("URL scheme must be https");
     }
     // Empty names and passwords are there all the same.
-    let authority = text.split_once("//").map_or("", |(_, rest)| rest);
-    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.contains('@') {
+    if parsed.user().is_some() {
         wrong("URL must not contain a username or password");
     }
-    if parsed.query().is_some_and(|query| !query.is_empty()) {
+    if !parsed.raw_query().is_empty() {
         wrong("URL must not contain a query");
     }
-    if parsed.fragment().is_some_and(|fragment| !fragment.is_empty()) {
+    if !parsed.fragment().is_empty() {
         wrong("URL must not contain a fragment");
     }
 }

@@ -46,6 +46,21 @@ fn issuers_and_their_mistakes() {
         ),
         (vec!["url: 'https://x?a', audiences: [a]"], Some("a query")),
         (vec!["url: 'https://x#a', audiences: [a]"], Some("a fragment")),
+        // What is a URL is as Go has it.
+        (vec!["url: 'https://', audiences: [a]"], None),
+        (vec!["url: 'https://x:99999', audiences: [a]"], None),
+        (
+            vec!["url: 'https://x/%zz', audiences: [a]"],
+            Some("parse \"https://x/%zz\": invalid URL escape"),
+        ),
+        (
+            vec!["url: ' https://x', audiences: [a]"],
+            Some("first path segment in URL cannot contain colon"),
+        ),
+        (
+            vec!["url: \"https://x\\n\", audiences: [a]"],
+            Some("invalid control character in URL"),
+        ),
         (
             vec!["url: 'https://x', audiences: []"],
             Some("jwt[0].issuer.audiences: Required value: at least one jwt[0].issuer.audiences is required"),

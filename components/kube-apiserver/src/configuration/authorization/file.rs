@@ -4,6 +4,7 @@ use super::webhook;
 use crate::authorization::abac::Policies;
 use crate::authorization::{Link, Mode, Named};
 use crate::configuration::strict;
+use crate::nulls;
 use crate::webhook::Clients;
 use anyhow::bail;
 use apimachinery::field::{Error, ErrorList, Path, aggregate};
@@ -21,7 +22,7 @@ pub fn from_file(
     clients: &Clients,
 ) -> anyhow::Result<Vec<Named>> {
     strict::once(text)?;
-    let config: AuthorizationConfiguration = serde_yaml_ng::from_str(text)?;
+    let config: AuthorizationConfiguration = nulls::from_yaml(text)?;
     let known = ["v1", "v1beta1", "v1alpha1"]
         .iter()
         .any(|version| config.api_version == format!("apiserver.config.k8s.io/{version}"));

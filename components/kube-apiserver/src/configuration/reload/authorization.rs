@@ -25,7 +25,7 @@ impl Follower {
         metrics.in_use(access::Followed::Authorization, &file.text);
         Some(Self {
             file,
-            clients: Clients::new(None).by(&server.egress),
+            clients: Clients::new(None).of_server().by(&server.egress),
             initial: built_in(server.authorizer.chain().iter().map(|member| &member.link)),
         })
     }

@@ -2,6 +2,7 @@
 
 use super::{Egress, EgressMetrics, Protocol, Proxy, Tls, Transport, Way, grpc};
 use crate::configuration::strict;
+use crate::nulls;
 use anyhow::{Context, bail};
 use component_config::kube_apiserver::egress::{
     Connection, EgressSelectorConfiguration, TcpTransport, TlsConfig, Transport as ConfiguredTransport,
@@ -19,7 +20,7 @@ impl Egress {
 
     fn parse(text: &str) -> anyhow::Result<Self> {
         strict::once(text)?;
-        let config: EgressSelectorConfiguration = serde_yaml_ng::from_str(text)?;
+        let config: EgressSelectorConfiguration = nulls::from_yaml(text)?;
         let known = ["v1beta1", "v1alpha1"]
             .iter()
             .any(|version| config.api_version == format!("apiserver.k8s.io/{version}"));

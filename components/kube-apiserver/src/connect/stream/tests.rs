@@ -80,14 +80,20 @@ fn options_are_translated_for_the_kubelet() {
         ),
         (
             "tty=true&stderr=true",
-            "?output=1&error=1&tty=1",
-            (false, true, false, true),
+            "?error=1&tty=1",
+            (false, false, false, true),
         ),
         (
-            "command=ls&stdout=false",
+            "command=ls&stdout=true",
+            "?output=1&command=ls",
+            (false, true, false, false),
+        ),
+        (
+            "command=ls&stdout=false&stderr=1",
             "?error=1&command=ls",
             (false, false, true, false),
         ),
+        ("command=ls", "?command=ls", (false, false, false, false)),
     ] {
         let found = stream_query(&Query::parse(Some(query)));
         let wanted = wanted(&found);

@@ -41,7 +41,10 @@ async fn opened(
         ..outgoing
     };
     let (headers, kubelet) = match relay::switch(destination, outgoing).await? {
-        Switch::Refused(answer) => return Ok(answer),
+        Switch::Refused(answer) => {
+            relay::check_upgrade(answer.status())?;
+            return Ok(answer);
+        }
         Switch::Made(headers, kubelet) => (headers, kubelet),
     };
     if !speaks_spdy(&headers) {

@@ -24,11 +24,6 @@ fn mistakes_are_named() {
             "compilation failed",
         ),
         (
-            "claimMappings: {username: {expression: '1 + 1'}}",
-            "claimMappings.username.expression: ",
-            "must evaluate",
-        ),
-        (
             "claimMappings: {username: {claim: a, prefix: '', expression: b}}",
             "claimMappings.username: ",
             BOTH,
@@ -91,6 +86,22 @@ fn mistakes_are_named() {
             error.starts_with(&format!("jwt[0].{field}")) && error.contains(part),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn what_claims_come_to_is_not_known_before_a_token_comes() {
+    let sub = "username: {claim: a, prefix: ''}";
+    for text in [
+        "claimMappings: {username: {expression: '1 + 1'}}",
+        "claimMappings: {username: {expression: '[claims.sub]'}}",
+        &format!(
+            "claimMappings: {{{sub}, groups: {{expression: '{{}}'}}, uid: {{expression: 'claims.a + 1'}}}}"
+        ),
+        &format!("claimMappings: {{{sub}, extra: [{{key: acme.io/a, valueExpression: '1'}}]}}"),
+        &format!("claimMappings: {{{sub}, groups: {{prefix: g}}}}"),
+    ] {
+        assert!(told(text).is_empty(), "{text}: {:?}", told(text));
     }
 }
 
