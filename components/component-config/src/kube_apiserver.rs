@@ -56,7 +56,7 @@ pub struct ApiServerFlags {
     pub tls_private_key_file: Option<PathBuf>,
     #[command(flatten)]
     pub tls: TlsFlags,
-    /// Streams that one HTTP/2 connection may have; 0 is the default of 100.
+    /// Streams that one HTTP/2 connection may have; 0 is the default of 250.
     #[arg(long, default_value_t = 0)]
     pub http2_max_streams_per_connection: u32,
     #[arg(long, default_value_t = 0.0)]

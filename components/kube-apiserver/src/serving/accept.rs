@@ -29,14 +29,14 @@ const MOST_HEADERS: usize = 4096;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A client whose connection was made while the server stopped has this long for its first request.
 const FIRST_REQUEST: Duration = Duration::from_secs(2);
-/// Streams of one HTTP/2 connection, as upstream has it: clients begin with the same number, and one that opens and drops them
-/// without end is cut off the sooner.
-const DEFAULT_STREAMS: u32 = 100;
+/// Streams of one HTTP/2 connection. Upstream takes 100, and its clients open another connection then; many others, such as those
+/// over hyper, let what is beyond wait, which looks like a server that hangs.
+const DEFAULT_STREAMS: u32 = 250;
 
 /// How connections are served.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Of one HTTP/2 connection; 0 is upstream's number.
+    /// Of one HTTP/2 connection; 0 is the default.
     pub max_streams: u32,
     /// A client that has not finished its handshake by then is cut off.
     pub handshake: Duration,
