@@ -26,7 +26,9 @@ struct Line<C> {
 
 /// A stream of a connection, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Stream(#[allow(dead_code)] Arc<()>);
+pub(super) struct Stream {
+    _held: Arc<()>,
+}
 
 impl<C: Clone> Lines<C> {
     /// `make` makes a client with one connection.
@@ -49,7 +51,10 @@ impl<C: Clone> Lines<C> {
             self.lines.len() - 1
         });
         let line = &self.lines[position];
-        (line.http.clone(), Stream(Arc::clone(&line.streams)))
+        let stream = Stream {
+            _held: Arc::clone(&line.streams),
+        };
+        (line.http.clone(), stream)
     }
 }
 
