@@ -30,7 +30,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use rights::{Refusal, acting_user, authorize, undecided};
+use rights::{Refusal, acting_user, authorize, internal_error_text};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -228,7 +228,7 @@ async fn identified(
     let begins = traced("audit", server.audit.begin(record)).await;
     server.metrics.access.step(Step::Audit, begun.elapsed());
     if let Err(lost) = begins {
-        return Ok(undecided(&asked.arrived.parts.uri, &lost.to_string()));
+        return Ok(internal_error_text(&asked.arrived.parts.uri, &lost.to_string()));
     }
     let acting = acting_user(server, &asked, user, record);
     let user = traced("impersonation", acting).await?;
@@ -281,7 +281,7 @@ async fn allowed(
     if let Err(refusal) = traced("authorization", authorizing).await {
         return match refusal {
             Refusal::Forbidden(error) => Err(error),
-            Refusal::Undecided(why) => Ok(undecided(&arrived.parts.uri, &why)),
+            Refusal::Undecided(why) => Ok(internal_error_text(&arrived.parts.uri, &why)),
         };
     }
     let remote = server.aggregator.routes().of(&info).cloned();

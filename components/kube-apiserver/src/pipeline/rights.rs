@@ -85,7 +85,7 @@ pub(super) enum Refusal {
 }
 
 /// Upstream's answer without a Status: plain text that a browser shows as such.
-pub(super) fn undecided(uri: &http::Uri, why: &str) -> Response {
+pub(super) fn internal_error_text(uri: &http::Uri, why: &str) -> Response {
     let path = uri.path_and_query().map_or("", |path| path.as_str());
     let text = format!("Internal Server Error: {path:?}: {why}\n");
     let text = text
