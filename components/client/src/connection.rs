@@ -1,6 +1,6 @@
 //! A [`kube::Client`] over HTTP/2 that follows its credential files.
 
-mod lines;
+mod pool;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 
 use crate::credentials::{Credentials, CredentialsError};
-use lines::{Lines, Stream, Streamed};
+use pool::{Pool, Stream, Streamed};
 
 /// How often the credential files' times are looked at, at most.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
@@ -70,7 +70,7 @@ type Connector = HttpsConnector<HttpConnector>;
 type Http = HyperClient<Connector, Body>;
 
 struct Current {
-    lines: Lines<Connector>,
+    pool: Pool<Connector>,
     authorization: Option<HeaderValue>,
     fingerprint: Vec<Option<SystemTime>>,
     checked: Instant,
@@ -120,7 +120,7 @@ impl Current {
                 .build(connector.clone())
         };
         Ok(Self {
-            lines: Lines::new(make),
+            pool: Pool::new(make),
             authorization,
             fingerprint,
             checked: Instant::now(),
@@ -151,7 +151,7 @@ impl Shared {
                 }
             }
         }
-        let (http, stream) = current.lines.take();
+        let (http, stream) = current.pool.take();
         (http, stream, current.authorization.clone())
     }
 }

@@ -13,12 +13,12 @@ use kube::client::Body;
 const MOST_STREAMS: usize = 90;
 
 /// Connections to one server. A daemon that watches some hundred resources, as the garbage collector does, has several.
-pub(super) struct Lines<C> {
+pub(super) struct Pool<C> {
     make: Box<dyn Fn() -> HyperClient<C, Body> + Send>,
-    lines: Vec<Line<C>>,
+    connections: Vec<Pooled<C>>,
 }
 
-struct Line<C> {
+struct Pooled<C> {
     http: HyperClient<C, Body>,
     /// Each stream holds it.
     streams: Arc<()>,
@@ -30,31 +30,31 @@ pub(super) struct Stream {
     _held: Arc<()>,
 }
 
-impl<C: Clone> Lines<C> {
+impl<C: Clone> Pool<C> {
     /// `make` makes a client with one connection.
     pub(super) fn new(make: impl Fn() -> HyperClient<C, Body> + Send + 'static) -> Self {
         Self {
             make: Box::new(make),
-            lines: Vec::new(),
+            connections: Vec::new(),
         }
     }
 
     /// A connection that has room for one more stream.
     pub(super) fn take(&mut self) -> (HyperClient<C, Body>, Stream) {
-        // The line itself is one of those that hold it.
-        let has_room = |line: &Line<C>| Arc::strong_count(&line.streams) <= MOST_STREAMS;
-        let position = self.lines.iter().position(has_room).unwrap_or_else(|| {
-            self.lines.push(Line {
+        // The pool itself is one of those that hold it.
+        let has_room = |pooled: &Pooled<C>| Arc::strong_count(&pooled.streams) <= MOST_STREAMS;
+        let position = self.connections.iter().position(has_room).unwrap_or_else(|| {
+            self.connections.push(Pooled {
                 http: (self.make)(),
                 streams: Arc::default(),
             });
-            self.lines.len() - 1
+            self.connections.len() - 1
         });
-        let line = &self.lines[position];
+        let pooled = &self.connections[position];
         let stream = Stream {
-            _held: Arc::clone(&line.streams),
+            _held: Arc::clone(&pooled.streams),
         };
-        (line.http.clone(), stream)
+        (pooled.http.clone(), stream)
     }
 }
 
@@ -129,7 +129,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap());
         let serving = tokio::spawn(serve(listener));
-        let mut lines = Lines::new(|| {
+        let mut pool = Pool::new(|| {
             HyperClient::builder(TokioExecutor::new())
                 .http2_only(true)
                 .build_http()
@@ -138,7 +138,7 @@ mod tests {
             let request = Request::get(format!("{server}{path}"))
                 .body(Body::empty())
                 .unwrap();
-            let (http, stream) = lines.take();
+            let (http, stream) = pool.take();
             let asked = tokio::time::timeout(Duration::from_secs(60), http.request(request)).await;
             let response = asked.expect("an answer while others watch").unwrap();
             Streamed::new(response.into_body(), stream)
@@ -153,7 +153,7 @@ mod tests {
         for _ in 0..200 {
             ask("/watch").await;
         }
-        assert_eq!(lines.lines.len(), 3);
+        assert_eq!(pool.connections.len(), 3);
         serving.abort();
     }
 }
