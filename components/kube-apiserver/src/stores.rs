@@ -116,7 +116,8 @@ impl Stores {
         Some(self.of(row))
     }
 
-    /// A cached object as a value; the newest state is read when there is no cache, or it doesn't have it.
+    /// A cached object as a value, not older than what this server has written; the newest state is read when there is no
+    /// cache, or it doesn't have it.
     pub async fn read(
         &self,
         group: &str,
@@ -127,9 +128,7 @@ impl Stores {
         let Some(store) = self.named(group, resource) else {
             return Ok(None);
         };
-        if store.is_followed()
-            && let Some(object) = store.cached_object(namespace, name)
-        {
+        if let Some(object) = store.known_object(namespace, name).await {
             return value(group, resource, &object).map(Some);
         }
         newest_in(&store, group, resource, namespace, name).await

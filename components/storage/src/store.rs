@@ -357,6 +357,17 @@ impl Store {
         self.cache.view().get(&key).cloned()
     }
 
+    /// One cached object, which knows of everything that this server has written: a client that got the answer to a write
+    /// may build on it. None where the cache has none, or isn't followed, or is too far behind.
+    pub async fn known_object(&self, namespace: &str, name: &str) -> Option<ObjectRef> {
+        if !self.is_followed() || !self.cache.is_ready() {
+            return None;
+        }
+        let seen = list::not_older_than(self, self.cache.last_written()).await;
+        seen.ok()?;
+        self.cached_object(namespace, name)
+    }
+
     /// Changes with every change of the resource; for indexes built over `cached`.
     pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
         self.expect_followed();

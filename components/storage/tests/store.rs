@@ -794,6 +794,22 @@ async fn a_removed_resource_is_not_loaded_again() {
     );
 }
 
+/// A pod was admitted with a runtime class whose deletion had been answered: the cache had not seen it yet.
+#[tokio::test]
+async fn what_this_server_has_written_is_known() {
+    let Fixture { pods, .. } = fixture();
+    pods.warm_up().await.unwrap();
+    for node in ["n1", "n2"] {
+        let revision = write(&pods, "a", node).await;
+        let known = pods.known_object("ns", "a").await.unwrap();
+        assert_eq!(known.revision(), revision);
+    }
+    remove(&pods, "a").await;
+    // On this one thread nothing could be told in between, so that this is what was wrong.
+    assert!(pods.cached_object("ns", "a").is_some());
+    assert!(pods.known_object("ns", "a").await.is_none());
+}
+
 #[tokio::test]
 async fn removed_resources_end_their_watchers() {
     let Fixture { storage, pods, .. } = fixture();

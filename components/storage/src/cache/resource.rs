@@ -4,7 +4,7 @@ mod codec;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -61,6 +61,8 @@ pub(crate) struct ResourceCache {
     unreadable: Unreadable,
     /// What this server wrote and the watch hasn't brought yet, by revision: it is neither decoded nor kept twice.
     written: Mutex<BTreeMap<Revision, ObjectRef>>,
+    /// The newest revision that this server has written.
+    last_written: AtomicI64,
     sending: Sending,
     metrics: ResourceMetrics,
     /// Whether somebody may ask for what is cached.
@@ -116,6 +118,7 @@ impl ResourceCache {
             pinned: Mutex::default(),
             unreadable: Unreadable::default(),
             written: Mutex::default(),
+            last_written: AtomicI64::new(Revision::ZERO.value()),
             sending: Sending::default(),
             metrics: ResourceMetrics::default(),
             followed: AtomicBool::new(spec.cache != CacheFor::Nobody),
@@ -295,6 +298,7 @@ impl ResourceCache {
         revision: Revision,
         make: impl FnOnce() -> ObjectRef,
     ) -> ObjectRef {
+        self.last_written.fetch_max(revision.value(), Ordering::Release);
         let view = self.view();
         if let Some(object) = view.get(key).filter(|object| object.revision() == revision) {
             return object.clone();
@@ -308,6 +312,11 @@ impl ResourceCache {
             }
         }
         object
+    }
+
+    /// What whoever was answered by this server may expect it to know.
+    pub(crate) fn last_written(&self) -> Revision {
+        Revision::new(self.last_written.load(Ordering::Acquire))
     }
 
     /// A write begins; the watch finds in it what it would else have to read again.
