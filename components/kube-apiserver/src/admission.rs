@@ -247,7 +247,7 @@ async fn admit_one(
             return Ok(pod_defaults::tolerations(server, attributes, object));
         }
         Plugin::DefaultStorageClass | Plugin::DefaultIngressClass => {
-            pod_defaults::default_class(server, attributes, object);
+            pod_defaults::default_class(server, attributes, object).await;
         }
         Plugin::StorageObjectInUseProtection => pod_defaults::storage_protection(attributes, object),
         Plugin::RuntimeClass => pod_defaults::runtime_class(server, attributes, object).await?,
@@ -327,7 +327,7 @@ async fn validate_one(
     match plugin {
         Plugin::LimitRanger => limit_ranger::validate(server, attributes, object, old).await,
         Plugin::ServiceAccount => service_account::validate(server, attributes, object).await,
-        Plugin::Priority => pod_defaults::single_default(server, attributes, object),
+        Plugin::Priority => pod_defaults::single_default(server, attributes, object).await,
         Plugin::PersistentVolumeClaimResize => volumes::resize(server, attributes, object, old),
         Plugin::RuntimeClass => pod_defaults::overhead(server, attributes, object).await,
         Plugin::ClusterTrustBundleAttest => certificates::attest(server, attributes, object, old),

@@ -166,6 +166,14 @@ impl Stores {
             .collect()
     }
 
+    /// The same, where what this server has written is waited for.
+    pub async fn known_list(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Arc<Value>> {
+        if let Some(store) = self.named(group, resource) {
+            store.knows_own_writes().await;
+        }
+        self.cached_list(group, resource, namespace)
+    }
+
     /// All objects of a namespace in their newest state.
     pub async fn newest_list(
         &self,

@@ -360,12 +360,18 @@ impl Store {
     /// One cached object, which knows of everything that this server has written: a client that got the answer to a write
     /// may build on it. None where the cache has none, or isn't followed, or is too far behind.
     pub async fn known_object(&self, namespace: &str, name: &str) -> Option<ObjectRef> {
-        if !self.is_followed() || !self.cache.is_ready() {
-            return None;
+        match self.is_followed() && self.knows_own_writes().await {
+            true => self.cached_object(namespace, name),
+            false => None,
         }
-        let seen = list::not_older_than(self, self.cache.last_written()).await;
-        seen.ok()?;
-        self.cached_object(namespace, name)
+    }
+
+    /// Waits until the cache has seen what this server has written; false when it isn't loaded or is too slow.
+    pub async fn knows_own_writes(&self) -> bool {
+        self.cache.is_ready()
+            && list::not_older_than(self, self.cache.last_written())
+                .await
+                .is_ok()
     }
 
     /// Changes with every change of the resource; for indexes built over `cached`.

@@ -26,7 +26,7 @@ impl Bounds {
         plural: &'static str,
         namespace: &str,
     ) -> Result<Vec<Arc<Value>>, ApiError> {
-        let cached = server.stores.cached_list("", plural, Some(namespace));
+        let cached = server.stores.known_list("", plural, Some(namespace)).await;
         if !cached.is_empty() || !self.is_due(plural, namespace, Instant::now()) {
             return Ok(cached);
         }

@@ -36,7 +36,7 @@ pub async fn priority(
     }
     let mut class = pod["spec"]["priorityClassName"].as_str().unwrap_or("").to_owned();
     let (value, policy) = if class.is_empty() {
-        match global_default(server) {
+        match global_default(server).await {
             Some(found) => {
                 class = meta::name(&found).to_owned();
                 (
@@ -104,10 +104,12 @@ fn keep_priority(pod: &mut Value, old: &Value) -> bool {
 }
 
 /// The class for pods that name none; of several the lowest.
-fn global_default(server: &Server) -> Option<Arc<Value>> {
-    server
+async fn global_default(server: &Server) -> Option<Arc<Value>> {
+    let classes = server
         .stores
-        .cached_list("scheduling.k8s.io", "priorityclasses", None)
+        .known_list("scheduling.k8s.io", "priorityclasses", None)
+        .await;
+    classes
         .into_iter()
         .filter(|class| class["globalDefault"] == true)
         .min_by_key(|class| class["value"].as_i64().unwrap_or(0))
@@ -266,7 +268,7 @@ fn tolerates_all_of(wide: &Value, narrow: &Value) -> bool {
 }
 
 /// Priority: of priority classes only one is the default.
-pub fn single_default(
+pub async fn single_default(
     server: &Server,
     attributes: &Attributes<'_>,
     object: Option<&Value>,
@@ -274,7 +276,7 @@ pub fn single_default(
     let Some(class) = object.filter(|class| class["globalDefault"] == true) else {
         return Ok(());
     };
-    match global_default(server) {
+    match global_default(server).await {
         Some(other)
             if attributes.operation == Operation::Create || meta::name(&other) != meta::name(class) =>
         {
@@ -342,7 +344,7 @@ pub fn storage_protection(attributes: &Attributes<'_>, object: &mut Value) {
 }
 
 /// DefaultStorageClass and DefaultIngressClass: the class marked as default, the newest of several.
-pub fn default_class(server: &Server, attributes: &Attributes<'_>, object: &mut Value) {
+pub async fn default_class(server: &Server, attributes: &Attributes<'_>, object: &mut Value) {
     if attributes.operation != Operation::Create || !attributes.subresource.is_empty() {
         return;
     }
@@ -372,9 +374,8 @@ pub fn default_class(server: &Server, attributes: &Attributes<'_>, object: &mut 
     if chosen || meta::annotation(object, legacy).is_some() {
         return;
     }
-    let newest = server
-        .stores
-        .cached_list(group, plural, None)
+    let classes = server.stores.known_list(group, plural, None).await;
+    let newest = classes
         .into_iter()
         .filter(|class| {
             annotations

@@ -39,6 +39,7 @@ pub async fn collect(
     let store = server.stores.of(row);
     store.warm_up().await.map_err(|error| error.to_string())?;
     let name = reference["name"].as_str().unwrap_or("");
+    store.knows_own_writes().await;
     let found: Vec<ObjectRef> = if !name.is_empty() {
         store.cached_object(place, name).into_iter().collect()
     } else if reference["selector"].is_object() {
