@@ -350,16 +350,30 @@ pub fn to_api_error(error: StorageError, resource: &GroupResource, name: &str) -
             None,
         ),
         StorageError::Corrupt { .. } | StorageError::KeyUnavailable { .. } => ApiError::internal(error),
+        StorageError::Unanswered { message } => {
+            tracing::warn!(message, "storage doesn't answer");
+            unanswered()
+        }
         StorageError::Unavailable { message } => {
             tracing::warn!(message, "storage is unavailable");
+            // etcd's own words begin so.
+            let said = message.trim_start_matches("etcdserver: ");
             ApiError::new(
                 500,
                 apimachinery::Reason::Unknown,
-                format!("etcdserver: {message}"),
+                format!("etcdserver: {said}"),
                 None,
             )
         }
     }
+}
+
+/// What is asked may still happen, so it is told as upstream tells it whose own time is over by then.
+fn unanswered() -> ApiError {
+    ApiError::timeout(
+        "request did not complete within requested timeout - context deadline exceeded",
+        0,
+    )
 }
 
 /// Told how to go on: with what is left of the list as it is now, which is what the token stands for.

@@ -272,6 +272,32 @@ async fn managers_go_when_they_make_an_object_too_large() {
     assert_eq!(told.refusal(), "500 etcdserver: request is too large");
 }
 
+/// Regression: a write that etcd had been asked for and may still do was told as failed.
+#[tokio::test]
+async fn a_write_of_unknown_outcome_is_told_as_a_timeout() {
+    const LATE: &str =
+        "504 Timeout: request did not complete within requested timeout - context deadline exceeded";
+    let cluster = start().await;
+    for name in ["put", "patched", "gone"] {
+        cluster.post(MAPS, map(name, json!({}))).await.taken();
+    }
+    let path = |name: &str| format!("{MAPS}/{name}");
+    let (put, patched, gone) = (path("put"), path("patched"), path("gone"));
+    let data = json!({"data": {"a": "b"}});
+    cluster.etcd.freeze(0, true).unwrap();
+    let (made, put, patched, gone) = tokio::join!(
+        cluster.post(MAPS, map("made", json!({}))),
+        cluster.put(&put, map("put", data.clone())),
+        cluster.merge(&patched, data),
+        cluster.delete(&gone),
+    );
+    cluster.etcd.freeze(0, false).unwrap();
+    for told in [made, put, patched, gone] {
+        assert_eq!(told.refusal(), LATE);
+        assert_eq!(told.body["reason"], "Timeout");
+    }
+}
+
 #[tokio::test]
 async fn owners_of_one_version_and_of_another_know_of_each_other() {
     let cluster = start().await;

@@ -162,9 +162,12 @@ pub enum BackendError {
     FutureRevision { requested: Revision, current: Revision },
     #[error("request is too large")]
     TooLarge,
-    /// No answer or no quorum: a write may have been applied.
+    /// It can't be asked, or says that it can't serve: a write has not been applied.
     #[error("{message}")]
     Unavailable { message: String },
+    /// No answer in time, or an answer that got lost: a write may have been applied, or may still be.
+    #[error("{message}")]
+    Unanswered { message: String },
 }
 
 /// A revisioned key-value store.

@@ -45,9 +45,12 @@ pub enum StorageError {
     /// The value is larger than the backend accepts.
     #[error("the object under {key} is too large for the store")]
     TooLarge { key: String },
-    /// The backend can't be reached or has no quorum; a write may or may not have been applied.
+    /// The backend can't be asked; a write has not been applied.
     #[error("storage is unavailable: {message}")]
     Unavailable { message: String },
+    /// The backend was asked and didn't answer; a write may have been applied, or may still be.
+    #[error("storage doesn't answer: {message}")]
+    Unanswered { message: String },
 }
 
 impl StorageError {
@@ -59,6 +62,7 @@ impl StorageError {
             }
             BackendError::TooLarge => StorageError::TooLarge { key: key.to_owned() },
             BackendError::Unavailable { message } => StorageError::Unavailable { message },
+            BackendError::Unanswered { message } => StorageError::Unanswered { message },
         }
     }
 

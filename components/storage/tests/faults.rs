@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use storage::{
-    Backend, CacheFor, Change, EtcdBackend, EtcdOptions, ListRequest, Preconditions, RequestedRevision,
-    ResourceSpec, Revision, Storage, StorageError, StorageOptions, Store, Updated, WatchItem, WatchRequest,
-    Watcher,
+    Backend, BackendError, CacheFor, Change, EtcdBackend, EtcdOptions, ListRequest, Preconditions,
+    RequestedRevision, ResourceSpec, Revision, Storage, StorageError, StorageOptions, Store, Updated,
+    WatchItem, WatchRequest, Watcher,
 };
 use testkit::etcd::{Etcd, EtcdSpec};
 
@@ -74,7 +74,7 @@ fn writer(store: Store, stop: Arc<AtomicBool>) -> tokio::task::JoinHandle<(u64, 
             let begin = Instant::now();
             match increment(&store).await {
                 Ok(_) => longest = longest.max(begin.elapsed()),
-                Err(StorageError::Unavailable { .. }) => failures += 1,
+                Err(StorageError::Unavailable { .. } | StorageError::Unanswered { .. }) => failures += 1,
                 Err(error) => panic!("{error}"),
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -265,4 +265,38 @@ async fn a_dead_member_stalls_nobody_for_long() {
     assert!(watcher.try_next().is_none());
     assert_eq!(failures, 0);
     assert!(longest < Duration::from_secs(5), "{longest:?}");
+}
+
+/// What could not be sent has not happened; what was sent and not answered may happen yet.
+#[tokio::test]
+async fn a_write_that_was_sent_is_not_told_to_have_failed() {
+    let etcd = Etcd::start().await.unwrap();
+    let (backend, _) = open(&etcd).await;
+    backend.current_revision().await.unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    let options = EtcdOptions {
+        endpoints: vec![nobody],
+        tls: None,
+        dialer: None,
+    };
+    let absent = EtcdBackend::connect(options).await.unwrap();
+    etcd.freeze(0, true).unwrap();
+    let create = |backend: Arc<dyn Backend>| async move {
+        let value = counter("new", 1).into();
+        backend.create("/registry/things/new", value, None).await
+    };
+    let (sent, unsent, read) = tokio::join!(
+        create(backend.clone()),
+        create(Arc::new(absent)),
+        backend.current_revision()
+    );
+    etcd.freeze(0, false).unwrap();
+    assert!(matches!(sent, Err(BackendError::Unanswered { .. })), "{sent:?}");
+    assert!(matches!(read, Err(BackendError::Unanswered { .. })), "{read:?}");
+    assert!(
+        matches!(unsent, Err(BackendError::Unavailable { .. })),
+        "{unsent:?}"
+    );
 }

@@ -93,7 +93,8 @@ pub async fn watch(
         Ok(Err(
             error @ (StorageError::Expired { .. }
             | StorageError::TooLargeResourceVersion { .. }
-            | StorageError::Unavailable { .. }),
+            | StorageError::Unavailable { .. }
+            | StorageError::Unanswered { .. }),
         )) => {
             let frame = frame_of("ERROR", &target.error(error).to_status(), accepted.encoding);
             return Ok(match listener {

@@ -82,7 +82,7 @@ impl EtcdBackend {
         };
         let txn = &txn;
         self.endpoints
-            .call(WRITE_PATIENCE, |member| async move {
+            .change(WRITE_PATIENCE, |member| async move {
                 member.unary::<wire::TxnResponse>(TXN, txn).await
             })
             .await?
@@ -214,7 +214,7 @@ impl Backend for EtcdBackend {
             .await?;
         match answer.value {
             // It is gone, but whether by this call can't be known any more.
-            TxnOutcome::Conflict(None) if answer.retried => Err(BackendError::Unavailable {
+            TxnOutcome::Conflict(None) if answer.retried => Err(BackendError::Unanswered {
                 message: format!("the connection was lost while {key} was deleted; it is gone now"),
             }),
             outcome => Ok(outcome),

@@ -116,7 +116,7 @@ impl Connection {
         };
         match timeout(patience, Self::connect(address, tls, dialer)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(CallError::connecting("no answer in time")),
+            Err(_) => Err(CallError::NoConnection),
         }
     }
 

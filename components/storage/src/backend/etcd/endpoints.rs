@@ -54,6 +54,13 @@ impl<T> Answer<T> {
     }
 }
 
+/// A call without an answer.
+struct GaveUp {
+    why: BackendError,
+    /// Whether some try of it may have been applied.
+    maybe_applied: bool,
+}
+
 pub(super) struct Endpoints {
     members: Vec<Arc<Member>>,
     current: watch::Sender<usize>,
@@ -120,6 +127,34 @@ impl Endpoints {
         F: Fn(Arc<Member>) -> Fut,
         Fut: Future<Output = Result<T, CallError>>,
     {
+        self.attempt(patience, call).await.map_err(|failed| failed.why)
+    }
+
+    /// The same for a change: one that may have been applied by an earlier try is never told to have failed.
+    pub(super) async fn change<T, F, Fut>(
+        &self,
+        patience: Duration,
+        call: F,
+    ) -> Result<Answer<T>, BackendError>
+    where
+        F: Fn(Arc<Member>) -> Fut,
+        Fut: Future<Output = Result<T, CallError>>,
+    {
+        self.attempt(patience, call)
+            .await
+            .map_err(|failed| match failed.why {
+                BackendError::Unavailable { message } if failed.maybe_applied => {
+                    BackendError::Unanswered { message }
+                }
+                why => why,
+            })
+    }
+
+    async fn attempt<T, F, Fut>(&self, patience: Duration, call: F) -> Result<Answer<T>, GaveUp>
+    where
+        F: Fn(Arc<Member>) -> Fut,
+        Fut: Future<Output = Result<T, CallError>>,
+    {
         let deadline = Instant::now() + PATIENCE;
         let mut patience = patience;
         let mut pause = FIRST_PAUSE;
@@ -133,7 +168,11 @@ impl Endpoints {
                 _ = changes.changed() => {
                     retried = true;
                     if Instant::now() >= deadline {
-                        return Err(BackendError::Unavailable { message: "no etcd member answers".to_owned() });
+                        let message = "no etcd member answers".to_owned();
+                        return Err(GaveUp {
+                            why: BackendError::Unanswered { message },
+                            maybe_applied: true,
+                        });
                     }
                     continue;
                 }
@@ -141,15 +180,21 @@ impl Endpoints {
             let failure = match result {
                 Ok(Ok(value)) => return Ok(Answer { value, retried }),
                 Ok(Err(error)) => failure::classify(error),
-                Err(_) => Failure::Silent,
+                Err(_) => Failure::Silent { maybe_applied: true },
             };
-            let message = match failure {
-                Failure::Final(error) => return Err(error),
-                Failure::Silent => {
-                    retried = true;
+            let why = match failure {
+                Failure::Final(why) => {
+                    return Err(GaveUp {
+                        why,
+                        maybe_applied: retried,
+                    });
+                }
+                Failure::Silent { maybe_applied } => {
+                    retried |= maybe_applied;
                     self.give_up(index, "no answer");
                     patience *= 2;
-                    format!("etcd member {} doesn't answer", self.members[index].url())
+                    let message = format!("etcd member {} doesn't answer", self.members[index].url());
+                    BackendError::Unanswered { message }
                 }
                 Failure::Member {
                     message,
@@ -157,11 +202,14 @@ impl Endpoints {
                 } => {
                     retried |= maybe_applied;
                     self.give_up(index, &message);
-                    message
+                    BackendError::Unavailable { message }
                 }
             };
             if Instant::now() + pause >= deadline {
-                return Err(BackendError::Unavailable { message });
+                return Err(GaveUp {
+                    why,
+                    maybe_applied: retried,
+                });
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LAST_PAUSE);

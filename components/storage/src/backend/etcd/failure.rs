@@ -14,8 +14,8 @@ pub(super) enum Failure {
     Final(BackendError),
     /// This member or the way to it; a write may have been applied.
     Member { message: String, maybe_applied: bool },
-    /// No answer in time.
-    Silent,
+    /// No answer in time; a write may have been applied unless not even a connection was made.
+    Silent { maybe_applied: bool },
 }
 
 /// Why a call failed.
@@ -25,6 +25,8 @@ pub(super) enum CallError {
     Status(Code, String),
     /// The way to it.
     Connection { message: String, sent: bool },
+    /// It didn't take a connection in time.
+    NoConnection,
 }
 
 impl CallError {
@@ -36,7 +38,7 @@ impl CallError {
     pub(super) fn code(&self) -> Code {
         match self {
             Self::Status(code, _) => *code,
-            Self::Connection { .. } => Code::Unavailable,
+            Self::Connection { .. } | Self::NoConnection => Code::Unavailable,
         }
     }
 
@@ -70,6 +72,7 @@ pub(super) fn classify(error: CallError) -> Failure {
             message,
             maybe_applied: sent,
         },
+        CallError::NoConnection => Failure::Silent { maybe_applied: false },
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn start(
         }
         Err(_) => {
             endpoints.give_up(index, "no answer to a watch");
-            return Err(as_backend_error(Failure::Silent));
+            return Err(as_backend_error(Failure::Silent { maybe_applied: true }));
         }
     };
     let (sender, messages) = mpsc::channel(if range.resumable { RESUMABLE_BUFFER } else { BUFFER });
@@ -77,7 +77,7 @@ fn as_backend_error(failure: Failure) -> BackendError {
     match failure {
         Failure::Final(error) => error,
         Failure::Member { message, .. } => BackendError::Unavailable { message },
-        Failure::Silent => BackendError::Unavailable {
+        Failure::Silent { .. } => BackendError::Unanswered {
             message: "etcd doesn't answer".to_owned(),
         },
     }
