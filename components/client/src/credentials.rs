@@ -100,10 +100,15 @@ impl Credentials {
             .as_deref()
             .ok_or_else(|| invalid(format!("cluster {:?} has no server", context.cluster)))?;
         let user = context.user.as_deref().unwrap_or_default();
-        let auth = config
-            .auth_infos
-            .iter()
-            .find(|named| named.name == user)
+        let named = config.auth_infos.iter().find(|named| named.name == user);
+        // Going on without would be to go there as nobody, which only a context without a user asks for.
+        if named.is_none() && !user.is_empty() {
+            return Err(invalid(format!(
+                "user {user:?} was not found for context {:?}; add it to users, or name one of those",
+                current.unwrap_or_default()
+            )));
+        }
+        let auth = named
             .and_then(|NamedAuthInfo { auth_info, .. }| auth_info.clone())
             .unwrap_or_default();
         if auth.exec.is_some() || auth.auth_provider.is_some() {
@@ -137,6 +142,16 @@ impl Credentials {
             (Some(name), None) => Some(file(name)),
             (None, None) => None,
         };
+        let lacks = |method: &str, missing: &str| {
+            Err(invalid(format!(
+                "{missing}-data or {missing} must be specified for {user} to use {method}"
+            )))
+        };
+        match (&client_certificate, &client_key) {
+            (Some(_), None) => return lacks("the clientCert authentication method", "client-key"),
+            (None, Some(_)) => return lacks("its client key", "client-certificate"),
+            _ => {}
+        }
         let token = match (&auth.token_file, &auth.token) {
             (Some(name), _) => Some(file(name)),
             (None, Some(token)) => Some(Source::Inline(token.expose_secret().as_bytes().to_vec())),
@@ -280,3 +295,6 @@ fn parse_server(server: &str) -> Result<http::Uri, String> {
     }
     Ok(uri)
 }
+
+#[cfg(test)]
+mod tests;

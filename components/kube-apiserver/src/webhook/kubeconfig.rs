@@ -79,9 +79,16 @@ impl Kubeconfig {
             folder,
         )?
         .unwrap_or_default();
-        let mut credentials = match file.users.iter().find(|user| user.name == context.context.user) {
-            Some(user) => user.credentials(folder, path)?,
-            None => Credentials::default(),
+        let user = &context.context.user;
+        let mut credentials = match file.users.iter().find(|named| named.name == *user) {
+            Some(named) => named.credentials(folder, path)?,
+            None if user.is_empty() => Credentials::default(),
+            // Going on without would be to go there as nobody.
+            None => bail!(
+                "{}: user {user:?} was not found for context {:?}; add it to users, or name one of those",
+                path.display(),
+                context.name
+            ),
         };
         credentials.server_name =
             (!cluster.tls_server_name.is_empty()).then(|| cluster.tls_server_name.clone());
@@ -296,8 +303,17 @@ impl User {
         } else {
             Authorization::None
         };
+        let certificate = match (certificate, key) {
+            (Some(_), None) => bail!(
+                "client-key-data or client-key must be specified to use the clientCert authentication method"
+            ),
+            (None, Some(_)) => {
+                bail!("client-certificate-data or client-certificate must be specified to use its client key")
+            }
+            (certificate, key) => certificate.zip(key),
+        };
         Ok(Credentials {
-            certificate: certificate.zip(key),
+            certificate,
             authorization,
             impersonation: self.impersonation()?,
             server_name: None,
@@ -355,8 +371,24 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_not_passed_over() {
         for (cluster, user, expected) in [
-            ("", "null", ""),
+            ("", "null", "user \"u\" was not found for context \"k\""),
+            ("", "[{name: v, user: {token: t}}]", "user \"u\" was not found"),
             ("", "[{name: u, user: null}]", ""),
+            (
+                "",
+                "[{name: u, user: {client-certificate-data: Yw==}}]",
+                "user \"u\": client-key-data or client-key must be specified",
+            ),
+            (
+                "",
+                "[{name: u, user: {client-key-data: aw==}}]",
+                "user \"u\": client-certificate-data or client-certificate must be specified",
+            ),
+            (
+                "",
+                "[{name: u, user: {client-certificate-data: Yw==, client-key-data: aw==}}]",
+                "",
+            ),
             ("", "[{name: u, user: {exec: null}}]", ""),
             (
                 "",
@@ -371,13 +403,13 @@ mod tests {
             ("", "[{name: u, user: {as-groups: [g]}}]", "need `as`"),
             (
                 "proxy-url: 'socks5://p'",
-                "[]",
+                "[{name: u}]",
                 "proxy-url: socks5 is not supported",
             ),
-            ("proxy-url: p", "[]", "proxy-url: relative URL"),
+            ("proxy-url: p", "[{name: u}]", "proxy-url: relative URL"),
             (
                 "insecure-skip-tls-verify: true",
-                "[]",
+                "[{name: u}]",
                 "insecure-skip-tls-verify is not supported",
             ),
         ] {
