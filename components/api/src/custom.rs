@@ -49,6 +49,14 @@ pub fn fit(definition: &Definition, value: &mut Value) -> Result<Vec<String>, St
     Ok(unknown)
 }
 
+/// What of that can't wait until the object is stored, of one that admission has changed: fields that the schema doesn't have
+/// are still seen by those who validate.
+pub fn fit_metadata(definition: &Definition, value: &mut Value) -> Result<(), String> {
+    metadata::coerce(value)?;
+    metadata::coerce_embedded(&definition.schema, value)?;
+    Ok(())
+}
+
 /// The same for what came of an applied configuration, which upstream doesn't decode: its nulls are looked at as they are.
 pub fn fit_applied(definition: &Definition, value: &mut Value) -> Result<Vec<String>, String> {
     let mut unknown = metadata::coerce(value)?;

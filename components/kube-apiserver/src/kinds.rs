@@ -303,7 +303,29 @@ pub fn fit(row: &Resource, kind: &GroupVersionKind, value: &mut Value) -> Result
     fit_by(row, kind, value, decode::fit)
 }
 
-/// The same for a value that upstream converts to the kind's type without JSON, and words errors accordingly.
+/// The same for what admission made of an object; one of a custom kind keeps what its schema doesn't have, until it is settled.
+pub fn fit_admitted(
+    row: &Resource,
+    kind: &GroupVersionKind,
+    value: &mut Value,
+) -> Result<Vec<String>, String> {
+    match row.custom.as_ref().filter(|_| *kind == row.gvk) {
+        Some(definition) => api::custom::fit_metadata(definition, value).map(|()| Vec::new()),
+        None => fit(row, kind, value),
+    }
+}
+
+/// Drops of a custom object that admission has changed, and let pass, what isn't stored.
+pub fn settle_admitted(row: &Resource, value: &mut Value) -> Result<(), ApiError> {
+    let Some(definition) = &row.custom else {
+        return Ok(());
+    };
+    api::custom::fit(definition, value)
+        .map(drop)
+        .map_err(ApiError::internal)
+}
+
+/// As `fit`, for a value that upstream converts to the kind's type without JSON, and words errors accordingly.
 pub fn fit_unstructured(
     row: &Resource,
     kind: &GroupVersionKind,

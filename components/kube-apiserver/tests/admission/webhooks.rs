@@ -12,7 +12,7 @@ fn map(name: &str, data: Value) -> Value {
     json!({"metadata": {"name": name}, "data": data})
 }
 
-fn review(seen: &Seen, response: Value) -> Answer {
+pub fn review(seen: &Seen, response: Value) -> Answer {
     let mut response = response;
     response["uid"] = seen.body["request"]["uid"].clone();
     Answer::ok(json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": response}))
@@ -26,7 +26,7 @@ fn patch(seen: &Seen, operations: Value) -> Answer {
     )
 }
 
-fn answer(seen: &Seen) -> Answer {
+pub fn answer(seen: &Seen) -> Answer {
     let data = &seen.body["request"]["object"]["data"];
     match seen.path.as_str() {
         "/deny" => review(
@@ -550,11 +550,15 @@ async fn custom_resources_are_changed_pruned_and_guarded() {
         .configure("MutatingWebhookConfiguration", "widgets", hooks)
         .await;
     let refusing = json!([{"apiGroups": ["example.com"], "apiVersions": ["*"], "resources": ["widgets"], "operations": ["DELETE"]}]);
+    let written = json!([{"apiGroups": ["example.com"], "apiVersions": ["*"], "resources": ["widgets"], "operations": ["CREATE", "UPDATE"]}]);
     bench
         .configure(
             "ValidatingWebhookConfiguration",
             "widgets",
-            vec![bench.hook("keep.example.com", "/deny", json!({"rules": refusing}))],
+            vec![
+                bench.hook("keep.example.com", "/deny", json!({"rules": refusing})),
+                bench.hook("see.example.com", "/see", json!({"rules": written})),
+            ],
         )
         .await;
     let widgets = "/apis/example.com/v1/namespaces/default/widgets";
@@ -573,6 +577,20 @@ async fn custom_resources_are_changed_pruned_and_guarded() {
         json!({"start": "yes", "first": "yes"}),
         "what the schema lacks is pruned"
     );
+    let unpruned = json!({"start": "yes", "first": "yes", "second": "yes"});
+    let seen = || {
+        let seen = bench.webhook.seen();
+        let seen = seen.iter().rfind(|seen| seen.path == "/see");
+        seen.map(|seen| seen.body["request"]["object"].clone())
+            .unwrap_or_default()
+    };
+    assert_eq!(seen()["data"], unpruned, "but not before it is validated");
+    let labelled = json!({"metadata": {"labels": {"a": "b"}}});
+    let (code, changed, _) = bench.merge(&format!("{widgets}/w"), &labelled).await;
+    assert_eq!(code, 200, "{changed}");
+    assert_eq!(changed["data"], made["data"]);
+    assert_eq!(seen()["metadata"]["labels"], json!({"a": "b"}));
+    assert_eq!(seen()["data"], unpruned);
     let (code, status, _) = bench.delete(&format!("{widgets}/w")).await;
     assert_eq!(code, 403, "{status}");
 }

@@ -81,7 +81,7 @@ fn decoded(object: &mut Value, registry: &Registry, invocation: &Invocation) -> 
     let (row, kind) = (&invocation.row, &invocation.kind);
     if kinds::is_own_custom(row, kind) {
         // What its schema doesn't know is dropped later.
-        return kinds::fit(row, kind, object)
+        return kinds::fit_admitted(row, kind, object)
             .map(drop)
             .map_err(ApiError::internal);
     }

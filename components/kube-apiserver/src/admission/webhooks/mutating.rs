@@ -194,7 +194,7 @@ async fn apply(
     })
 }
 
-/// What a patch leaves is made an object of its kind: typed, without unknown fields, with defaults.
+/// What a patch leaves is made an object of its kind: typed, with defaults, and without unknown fields if it is a built-in one.
 fn complete(registry: &Registry, invocation: &Invocation, object: &mut Value) -> Result<(), ApiError> {
     let (row, kind) = (&invocation.row, &invocation.kind);
     if !kinds::is_own_custom(row, kind) {
@@ -204,7 +204,7 @@ fn complete(registry: &Registry, invocation: &Invocation, object: &mut Value) ->
             Misread::Unconvertible(why) => ApiError::new(500, Reason::Unknown, why, None),
         })?;
     }
-    kinds::fit(row, kind, object).map_err(ApiError::internal)?;
+    kinds::fit_admitted(row, kind, object).map_err(ApiError::internal)?;
     if *kind == row.gvk {
         kinds::default(row, object);
     }

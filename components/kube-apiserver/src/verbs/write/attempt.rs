@@ -4,6 +4,7 @@ use super::store::{bytes_of, time_to_live};
 use super::{Existing, Made, OtherVersions, View, Write, dedup_owners, missing, track};
 use super::{device_claims, expressions, policy_params, version};
 use crate::admission::{self, Operation};
+use crate::kinds;
 use crate::metadata;
 use crate::metrics::certificates::Issued;
 use crate::request::ApiRequest;
@@ -80,6 +81,7 @@ pub(super) async fn attempt(
     unchanged.forget("metadata");
     let version = meta::resource_version(&new).to_owned();
     let seen = |view: View, object: &Compact| (view.of)(row, object).map(Compact::of);
+    let mut mutated = false;
     let seen_before = wanted.view.map(|view| seen(view, old)).transpose()?;
     match (wanted.view, &seen_before) {
         (Some(view), Some(before)) => {
@@ -92,7 +94,8 @@ pub(super) async fn attempt(
             }
         }
         _ => {
-            if admission::mutate(server, &attributes, &mut new, Some(old)).await? {
+            mutated = admission::mutate(server, &attributes, &mut new, Some(old)).await?;
+            if mutated {
                 unchanged = Unchanged::default();
             }
         }
@@ -150,6 +153,9 @@ pub(super) async fn attempt(
     if let Err(error) = admitted {
         reserved.give_back(server).await;
         return Err(error);
+    }
+    if mutated {
+        kinds::settle_admitted(row, &mut new)?;
     }
     let gone = meta::deletion_timestamp(&new).is_some()
         && meta::finalizers(&new).next().is_none()

@@ -2,6 +2,7 @@
 use super::{dedup_owners, device_claims, expressions, policy_params};
 use crate::admission::{self, Attributes, Operation};
 use crate::authorization;
+use crate::kinds;
 use crate::metadata;
 use crate::request::ApiRequest;
 use crate::server::Server;
@@ -26,7 +27,7 @@ pub async fn admit_new(
     let mut attributes = Attributes::of_write(request, target, Operation::Create, options);
     attributes.name = meta::name(object).to_owned();
     attributes.generate_name = meta::generate_name(object).to_owned();
-    admission::mutate(server, &attributes, object, None).await?;
+    let mutated = admission::mutate(server, &attributes, object, None).await?;
     dedup_owners(request, object, true);
     // A webhook may have moved it.
     metadata::ensure_namespace(row, &target.namespace, object)?;
@@ -53,6 +54,9 @@ pub async fn admit_new(
     if let Err(error) = admission::validate(server, &attributes, Some(object), None).await {
         reserved.give_back(server).await;
         return Err(error);
+    }
+    if mutated {
+        kinds::settle_admitted(row, object)?;
     }
     Ok(reserved)
 }
