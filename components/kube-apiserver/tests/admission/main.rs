@@ -3,6 +3,7 @@
 
 mod bench;
 mod field_sets;
+mod generated_names;
 mod identity;
 mod mutations;
 mod optional;
