@@ -79,7 +79,10 @@ impl KnownTokens {
             async move { known.ask(&token, &audiences).await }
         };
         let key = token_cache::key(token, audiences);
-        self.flights.join(key, ask).await.map_err(Rejected)
+        match self.flights.join(key, ask).await {
+            Ok(answer) => answer.map_err(Rejected),
+            Err(panicked) => Err(Rejected(panicked.to_string())),
+        }
     }
 
     async fn ask(&self, token: &str, audiences: &[String]) -> Result<Option<Authenticated>, String> {
