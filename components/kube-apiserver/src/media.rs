@@ -12,6 +12,15 @@ pub const JSON: &str = "application/json";
 pub const YAML: &str = "application/yaml";
 pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
+/// Events, of which YAML has no form.
+pub const JSON_EVENTS: &str = "application/json;stream=watch";
+pub const PROTOBUF_EVENTS: &str = "application/vnd.kubernetes.protobuf;stream=watch";
+
+/// The refusal of a watch in a form that there isn't.
+pub fn unwatchable() -> ApiError {
+    ApiError::not_acceptable(&[JSON_EVENTS, PROTOBUF_EVENTS])
+}
+
 /// How objects are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
@@ -73,7 +82,8 @@ struct Range {
 impl Range {
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
-        let media_type = parts.next().filter(|part| !part.is_empty())?.to_ascii_lowercase();
+        // Upstream compares it letter by letter.
+        let media_type = parts.next().filter(|part| !part.is_empty())?.to_owned();
         let mut range = Self {
             media_type,
             parameters: Vec::new(),
@@ -363,7 +373,10 @@ fn choose_form(
             });
         }
     }
-    Err(ApiError::not_acceptable(&[JSON, YAML, PROTOBUF]))
+    Err(match answer {
+        Answer::Watch => unwatchable(),
+        _ => ApiError::not_acceptable(&[JSON, YAML, PROTOBUF]),
+    })
 }
 
 /// The best of some plain media types, for documents; the first is the default.
@@ -439,6 +452,7 @@ mod tests {
                 Some((Encoding::Yaml, Shape::Object)),
             ),
             ("text/html", None),
+            ("APPLICATION/JSON", None),
         ] {
             let found = choose_form(&accept(text), None, Answer::List, Messages::Metadata)
                 .ok()
@@ -507,6 +521,10 @@ mod tests {
         }
         let text = format!("application/json{aggregated}");
         assert!(choose_form(&accept(&text), None, Answer::Plain, Messages::All).is_err());
-        assert!(choose_form(&accept(&text), None, Answer::Watch, Messages::All).is_err());
+        let told = choose_form(&accept(&text), None, Answer::Watch, Messages::All).unwrap_err();
+        assert_eq!(
+            told.message(),
+            "only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+        );
     }
 }

@@ -54,6 +54,9 @@ impl Asked {
 
 /// Answers one request; never panics and never fails.
 pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer: Arc<Peer>) -> Response {
+    if !request_info::is_escaped_well(request.uri().path()) {
+        return answer::text(StatusCode::BAD_REQUEST, "400 Bad Request");
+    }
     let started = Instant::now();
     let audit_id = audit::id_of(request.headers());
     let origin = server.browsers.allowed(request.headers());

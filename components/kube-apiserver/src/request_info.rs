@@ -198,6 +198,14 @@ impl Query {
     }
 }
 
+/// Whether two hexadecimal digits stand behind each percent sign. Go's server looks at this before anybody sees the request.
+pub fn is_escaped_well(path: &str) -> bool {
+    path.split('%').skip(1).all(|rest| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
 /// Whether a parameter's text is true, as upstream reads it: everything but `0` and `false`, which Python writes `False`.
 pub fn says_true(text: &str) -> bool {
     text != "0" && !text.eq_ignore_ascii_case("false")
@@ -212,6 +220,20 @@ mod tests {
             .split_once('?')
             .map_or((url, None), |(path, query)| (path, Some(query)));
         RequestInfo::parse(&method.parse().unwrap(), path, &Query::parse(query)).unwrap()
+    }
+
+    #[test]
+    fn percent_signs_are_followed_by_digits() {
+        for (path, well) in [
+            ("/", true),
+            ("/a%2Fb%c3", true),
+            ("/%zz", false),
+            ("/a%", false),
+            ("/%4", false),
+            ("/%%41", false),
+        ] {
+            assert_eq!(is_escaped_well(path), well, "{path}");
+        }
     }
 
     #[test]

@@ -305,7 +305,11 @@ impl Lookup for Stores {
 
 /// What Go says of a revision that is no number.
 pub fn invalid_revision(value: &str) -> String {
-    format!("resourceVersion: Invalid value: {value:?}: strconv.ParseUint: parsing {value:?}: invalid syntax")
+    let why = match value.bytes().all(|byte| byte.is_ascii_digit()) {
+        true if !value.is_empty() => "value out of range",
+        _ => "invalid syntax",
+    };
+    format!("resourceVersion: Invalid value: {value:?}: strconv.ParseUint: parsing {value:?}: {why}")
 }
 
 /// The one place where storage failures become API errors.

@@ -122,8 +122,39 @@ async fn browsers_are_told_whose_scripts_may_use_the_api_and_to_stay_with_tls() 
             header("strict-transport-security").as_deref(),
             Some("max-age=31536000; includeSubDomains")
         );
+        assert_eq!(header("cache-control").as_deref(), Some("no-cache, private"));
         assert_eq!(answer.status().as_u16(), code, "{method} {origin:?}");
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused_with_its_code() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let admin = server.admin().await.unwrap();
+    let maps = "/api/v1/namespaces/default/configmaps";
+    for (path, accept, code) in [
+        ("/%zz", "*/*", 400),
+        (&format!("{maps}?resourceVersion=9223372036854775808"), "*/*", 504),
+        (
+            &format!("{maps}?resourceVersion=18446744073709551616"),
+            "*/*",
+            400,
+        ),
+        (&format!("{maps}?limit=1&continue=e30="), "*/*", 400),
+        (maps, "application/json", 200),
+        (maps, "APPLICATION/JSON", 406),
+        (&format!("{maps}?watch=1"), "application/yaml", 406),
+    ] {
+        let request = http::Request::get(path).header("accept", accept);
+        let request = request.body(kube::client::Body::empty()).unwrap();
+        let answer = admin.send(request).await.unwrap();
+        assert_eq!(answer.status().as_u16(), code, "{path} {accept}");
+    }
+    let request = http::Request::patch(format!("{maps}/m?force="))
+        .header("content-type", "application/merge-patch+json");
+    let request = request.body(kube::client::Body::from(b"{}".to_vec())).unwrap();
+    assert_eq!(admin.send(request).await.unwrap().status().as_u16(), 422);
 }
 
 #[tokio::test]

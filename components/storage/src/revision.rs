@@ -53,6 +53,9 @@ impl fmt::Debug for Revision {
     }
 }
 
+/// The last revision that there can be.
+const NEWEST: u64 = i64::MAX.unsigned_abs();
+
 /// What a client asked for in the `resourceVersion` parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum RequestedRevision {
@@ -70,6 +73,10 @@ impl RequestedRevision {
     pub fn parse(text: &str) -> Result<Self, StorageError> {
         match text {
             "" => Ok(RequestedRevision::Unset),
+            // As upstream reads it, without a sign. No store ever gets to the upper half of these numbers.
+            text if !text.starts_with('+') && text.parse::<u64>().is_ok_and(|number| number > NEWEST) => {
+                Ok(RequestedRevision::At(Revision(i64::MAX)))
+            }
             text => match Revision::parse(text)? {
                 Revision::ZERO => Ok(RequestedRevision::Any),
                 revision => Ok(RequestedRevision::At(revision)),
@@ -92,7 +99,16 @@ mod tests {
             ("+1", None),
             ("x", None),
             ("1 ", None),
-            ("9223372036854775808", None),
+            (
+                "9223372036854775808",
+                Some(RequestedRevision::At(Revision(i64::MAX))),
+            ),
+            (
+                "18446744073709551615",
+                Some(RequestedRevision::At(Revision(i64::MAX))),
+            ),
+            ("18446744073709551616", None),
+            ("+9223372036854775808", None),
         ] {
             assert_eq!(RequestedRevision::parse(text).ok(), want, "{text:?}");
         }

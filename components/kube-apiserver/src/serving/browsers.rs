@@ -1,6 +1,7 @@
 //! What scripts in browsers need to be told: that they may use the API, and to stay with TLS.
 
 use super::body::{Body, Response};
+use crate::answer;
 use anyhow::{Context, bail};
 use component_config::kube_apiserver::ServingFlags;
 use http::header::{
@@ -70,6 +71,7 @@ impl Browsers {
         }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
+        answer::keep_private(response.headers_mut());
         Some(response)
     }
 

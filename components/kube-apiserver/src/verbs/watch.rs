@@ -44,13 +44,8 @@ pub async fn watch(
     let accepted = media::negotiate(request, &target.row, Answer::Watch)?;
     let content_type = match accepted.encoding {
         Encoding::Json => media::JSON,
-        Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
-        Encoding::Yaml => {
-            return Err(ApiError::not_acceptable(&[
-                "application/json",
-                "application/json;stream=watch",
-            ]));
-        }
+        Encoding::Protobuf => media::PROTOBUF_EVENTS,
+        Encoding::Yaml => return Err(media::unwatchable()),
     };
     let query = &request.query;
     let bookmarks = query.is_true("allowWatchBookmarks");
