@@ -585,6 +585,18 @@ async fn custom_resources_are_changed_pruned_and_guarded() {
             .unwrap_or_default()
     };
     assert_eq!(seen()["data"], unpruned, "but not before it is validated");
+    let adds = "[JSONPatch{op: 'add', path: '/data/third', value: 'yes'}]";
+    let policy = json!({
+        "matchConstraints": {"resourceRules": written},
+        "reinvocationPolicy": "Never",
+        "failurePolicy": "Fail",
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": adds}}],
+    });
+    bench
+        .bound("MutatingAdmissionPolicy", "widgets", policy, json!({}))
+        .await;
+    bench.acts("widgets").await;
+    let unpruned = json!({"start": "yes", "first": "yes", "second": "yes", "third": "yes"});
     let labelled = json!({"metadata": {"labels": {"a": "b"}}});
     let (code, changed, _) = bench.merge(&format!("{widgets}/w"), &labelled).await;
     assert_eq!(code, 200, "{changed}");
