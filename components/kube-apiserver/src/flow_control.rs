@@ -8,6 +8,7 @@ pub mod controller;
 pub mod debug;
 pub mod demand;
 pub mod estimate;
+pub mod executing;
 pub mod level;
 pub mod limits;
 pub mod metrics;
@@ -27,6 +28,7 @@ use asked::Asked;
 use classify::Flow;
 use configuration::Configuration;
 use estimate::Counts;
+use executing::{Place, Running};
 use futures::FutureExt;
 use level::{Refusal, Seat};
 use metrics::FlowControlMetrics;
@@ -57,12 +59,14 @@ pub struct Ticket {
     flow: Arc<Flow>,
     seat: Seat,
     watch: bool,
+    place: Place,
     /// Seats that the request's consequences take once it has been answered.
     pub after: Option<(u32, Duration)>,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        self.flow.level.executing.remove(&self.place);
         self.flow
             .metrics
             .ended(self.seat.seats(), self.watch, self.seat.since().elapsed());
@@ -101,7 +105,7 @@ impl FlowControl {
     pub async fn enter<W>(
         &self,
         user: &Arc<User>,
-        info: &RequestInfo,
+        info: &Arc<RequestInfo>,
         query: &Query,
         counts: &impl Counts,
         time: Duration,
@@ -126,11 +130,12 @@ impl FlowControl {
         let entered = flow.level.try_enter(work.seats);
         // After the seats were noted: whoever is woken sees them.
         self.quiet.disturb();
-        let seat = match entered {
+        let (seat, arrived) = match entered {
             Some(seat) => {
                 let waited = (!flow.level.exempt).then_some(Duration::ZERO);
                 flow.metrics.began(work.seats, waited);
-                Ok(seat)
+                let arrived = seat.since();
+                (Ok(seat), arrived)
             }
             None => {
                 let began = Instant::now();
@@ -149,14 +154,27 @@ impl FlowControl {
                     Ok(_) => flow.metrics.began(work.seats, Some(began.elapsed())),
                     Err(refusal) => flow.metrics.refused(*refusal, began.elapsed()),
                 }
-                outcome
+                (outcome, began)
             }
         };
-        let outcome = seat.map(|seat| Ticket {
-            flow: Arc::clone(&flow),
-            seat,
-            watch: info.verb == "watch",
-            after: work.after,
+        let outcome = seat.map(|seat| {
+            let running = Running {
+                flow: Arc::clone(&flow),
+                user: Arc::clone(user),
+                info: Arc::clone(info),
+                queue: seat.queue(),
+                seats: work.seats,
+                after: work.after,
+                arrived,
+                began: seat.since(),
+            };
+            Ticket {
+                flow: Arc::clone(&flow),
+                seat,
+                watch: info.verb == "watch",
+                place: flow.level.executing.add(running),
+                after: work.after,
+            }
         });
         Some(Admission { flow, outcome })
     }

@@ -166,7 +166,7 @@ impl Counts for Stored<'_> {
 pub async fn enter(
     server: &Server,
     user: &Arc<User>,
-    info: &RequestInfo,
+    info: &Arc<RequestInfo>,
     query: &Query,
     time: Duration,
 ) -> Entry {

@@ -41,7 +41,7 @@ use tokio::task::JoinHandle;
 struct Asked {
     arrived: Arrived,
     query: Query,
-    info: RequestInfo,
+    info: Arc<RequestInfo>,
     /// How long it may take.
     time: Duration,
 }
@@ -136,10 +136,10 @@ async fn answer_of(
 ) -> Response {
     let query = Query::parse(arrived.parts.uri.query());
     let info = match RequestInfo::parse(&arrived.parts.method, arrived.parts.uri.path(), &query) {
-        Ok(info) => info,
+        Ok(info) => Arc::new(info),
         Err(error) => return answer::failure(&ApiError::internal(error), &form.choose()),
     };
-    record.info = info.clone();
+    record.info = Arc::clone(&info);
     if server.lifecycle.is_refusing() && !request_info::is_probe(&info.path) {
         arrived.peer.retire.notify_one();
         return come_back();

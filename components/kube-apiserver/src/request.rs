@@ -71,7 +71,7 @@ pub struct HandedOn {
 #[derive(Debug)]
 pub struct ApiRequest {
     pub method: Method,
-    pub info: RequestInfo,
+    pub info: Arc<RequestInfo>,
     pub query: Query,
     pub headers: HeaderMap,
     pub user: Arc<User>,
@@ -89,7 +89,7 @@ pub struct ApiRequest {
 impl ApiRequest {
     pub fn new(
         method: Method,
-        info: RequestInfo,
+        info: impl Into<Arc<RequestInfo>>,
         query: Query,
         headers: HeaderMap,
         user: Arc<User>,
@@ -98,7 +98,7 @@ impl ApiRequest {
     ) -> Self {
         Self {
             method,
-            info,
+            info: info.into(),
             query,
             headers,
             user,

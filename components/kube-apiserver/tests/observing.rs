@@ -247,7 +247,15 @@ async fn pages_about_the_process_are_served_to_who_may_see_them() {
         waiting.starts_with("PriorityLevelName, FlowSchemaName, QueueIndex,"),
         "{waiting}"
     );
-    assert!(waiting.trim_end().ends_with("SubResource"), "{waiting}");
+    let (head, rows) = waiting.split_once('\n').unwrap();
+    assert!(head.ends_with("SubResource"), "{waiting}");
+    let own = rows
+        .lines()
+        .find(|row| row.contains(" /debug/api_priority_and_fairness/dump_requests,"));
+    let own: Vec<&str> = own.unwrap_or(&waiting).split(',').map(str::trim).collect();
+    assert_eq!(own[..4], ["exempt", "exempt", "-1", "-1"], "who asks runs, too");
+    let moments = [own[5], own[9]].map(|text| text.parse::<jiff::Timestamp>().unwrap());
+    assert!(moments[0] <= moments[1] && moments[1] <= jiff::Timestamp::now());
     for path in ["/statusz", "/flagz", "/debug/pprof/cmdline", "/debug/flags/v"] {
         let reader = server.client("reader", &[]).await.unwrap();
         assert_eq!(

@@ -197,6 +197,7 @@ pub fn status_of(code: u16, body: Option<&Value>) -> Value {
 mod tests {
     use super::*;
     use crate::request_info::RequestInfo;
+    use std::sync::Arc;
 
     fn rules(level: Level, omit_managed_fields: bool) -> Rules {
         Rules {
@@ -208,13 +209,13 @@ mod tests {
 
     fn record() -> Record {
         Record {
-            info: RequestInfo {
+            info: Arc::new(RequestInfo {
                 is_resource: true,
                 verb: "create".into(),
                 resource: "pods".into(),
                 version: "v1".into(),
                 ..RequestInfo::default()
-            },
+            }),
             status: status_of(201, None),
             request_object: Some(json!({"metadata": {"name": "p", "managedFields": [1]}, "spec": {}})),
             response_object: Some(json!({"items": [{"metadata": {"managedFields": [1], "uid": "u"}}]})),

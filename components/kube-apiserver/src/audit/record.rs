@@ -30,7 +30,7 @@ pub struct Record {
     pub protocol: Version,
     pub received: jiff::Timestamp,
     pub began: Instant,
-    pub info: RequestInfo,
+    pub info: Arc<RequestInfo>,
     /// Whether it is a server-side apply.
     pub applies: bool,
     /// Length of the body; 0 until it was read.
@@ -77,7 +77,7 @@ impl Record {
             protocol: parts.version,
             received: jiff::Timestamp::now(),
             began: Instant::now(),
-            info: RequestInfo::default(),
+            info: Arc::default(),
             applies: is_apply(&parts.headers),
             body_bytes: 0,
             terminated: None,
@@ -273,9 +273,12 @@ mod tests {
                 omit_managed_fields: false,
                 omitted: Vec::new(),
             }));
-            record.info.path = path.to_owned();
-            record.info.verb = verb.to_owned();
-            record.info.is_resource = is_resource;
+            record.info = Arc::new(RequestInfo {
+                path: path.to_owned(),
+                verb: verb.to_owned(),
+                is_resource,
+                ..RequestInfo::default()
+            });
             let status = http::StatusCode::from_u16(code).unwrap();
             let response = crate::answer::json(status, body);
             record.note_response(&Registry::built_in(), &response);

@@ -18,11 +18,11 @@ pub struct Asked {
     /// Seats that its consequences take, and for how long.
     pub after: Option<(u32, Duration)>,
     pub user: Arc<User>,
-    pub info: RequestInfo,
+    pub info: Arc<RequestInfo>,
 }
 
 impl Asked {
-    pub fn new(flow: &Flow, user: &Arc<User>, info: &RequestInfo, work: &Work) -> Self {
+    pub fn new(flow: &Flow, user: &Arc<User>, info: &Arc<RequestInfo>, work: &Work) -> Self {
         Self {
             schema: flow.name.clone(),
             distinguisher: flow.distinguish(user, info).to_owned(),
@@ -30,7 +30,7 @@ impl Asked {
             seats: work.seats,
             after: work.after,
             user: Arc::clone(user),
-            info: info.clone(),
+            info: Arc::clone(info),
         }
     }
 
@@ -54,7 +54,7 @@ impl Asked {
             seats: 1,
             after: None,
             user: Arc::default(),
-            info: RequestInfo::default(),
+            info: Arc::default(),
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use super::configuration::Configuration;
 use super::queues::GUESS;
+use crate::identity::User;
+use crate::request_info::RequestInfo;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// `None` if there is no such dump. `details` are those of requests.
 pub fn dump(configuration: &Configuration, which: &str, details: bool) -> Option<String> {
@@ -93,7 +95,11 @@ fn queues(configuration: &Configuration) -> Vec<Vec<String>> {
 /// When a request began that has not begun: Go's zero time.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
-/// Requests that wait. Those that run are not kept anywhere: that would cost each of them.
+/// Stands for the place of a request that isn't in a queue.
+const NOWHERE: &str = "-1";
+
+/// Requests that wait, and those that run. Upstream puts each of these into a queue if their level has some; here only those
+/// that had to wait have been in one.
 fn requests(configuration: &Configuration, details: bool) -> Vec<Vec<String>> {
     let mut head = words(&[
         "PriorityLevelName",
@@ -136,22 +142,51 @@ fn requests(configuration: &Configuration, details: bool) -> Vec<Vec<String>> {
                 NEVER.to_owned(),
             ];
             if details {
-                let info = &asked.info;
-                row.extend([
-                    asked.user.name.clone(),
-                    info.verb.clone(),
-                    info.path.clone(),
-                    info.namespace.clone(),
-                    info.name.clone(),
-                    info.group_version(),
-                    info.resource.clone(),
-                    info.subresource.clone(),
-                ]);
+                row.extend(details_of(&asked.user, &asked.info));
+            }
+            rows.push(row);
+        }
+        for running in entry.level.executing.all() {
+            let (seats, time) = running.after.unwrap_or_default();
+            let mut row = vec![
+                name.clone(),
+                running.flow.name.clone(),
+                running
+                    .queue
+                    .map_or_else(|| NOWHERE.to_owned(), |queue| queue.to_string()),
+                NOWHERE.to_owned(),
+                running.flow.distinguish(&running.user, &running.info).to_owned(),
+                moment(running.arrived),
+                running.seats.to_string(),
+                seats.to_string(),
+                latency(time),
+                moment(running.began),
+            ];
+            if details {
+                row.extend(details_of(&running.user, &running.info));
             }
             rows.push(row);
         }
     }
     rows
+}
+
+fn details_of(user: &User, info: &RequestInfo) -> [String; 8] {
+    [
+        user.name.clone(),
+        info.verb.clone(),
+        info.path.clone(),
+        info.namespace.clone(),
+        info.name.clone(),
+        info.group_version(),
+        info.resource.clone(),
+        info.subresource.clone(),
+    ]
+}
+
+/// When that was by the clock.
+fn moment(instant: Instant) -> String {
+    (jiff::Timestamp::now() - instant.elapsed()).to_string()
 }
 
 /// In Go's form; it is always below a minute.

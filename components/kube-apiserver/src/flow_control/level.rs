@@ -3,6 +3,7 @@
 //! While nobody waits, entering and leaving is a handful of atomic operations. The lock is for the crowd.
 
 use super::asked::Asked;
+use super::executing::Executing;
 use super::objects::{PriorityLevelSpec, Queuing};
 use super::queues::{QueueState, Queues, Waiting};
 use super::retry_after::RetryAfter;
@@ -48,6 +49,7 @@ pub struct Level {
     born: Instant,
     refusals: RetryAfter,
     pub tally: Tally,
+    pub executing: Executing,
     crowd: Mutex<Option<Queues<Waiter>>>,
 }
 
@@ -75,6 +77,11 @@ impl Seat {
     pub fn since(&self) -> Instant {
         self.since
     }
+
+    /// The queue from which it was given, if it had to be waited for.
+    pub fn queue(&self) -> Option<usize> {
+        self.queue
+    }
 }
 
 impl Drop for Seat {
@@ -98,6 +105,7 @@ impl Level {
             born: Instant::now(),
             refusals: RetryAfter::default(),
             tally: Tally::default(),
+            executing: Executing::default(),
             crowd: Mutex::new(None),
         };
         level.configure(spec.queuing());

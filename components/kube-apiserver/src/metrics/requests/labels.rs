@@ -226,6 +226,7 @@ pub fn field_validation(uri: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     #[test]
     fn borrowed_and_owned_labels_are_found_by_each_other() {
@@ -268,7 +269,10 @@ mod tests {
             ("/livez/ping", "", "apiserver"),
             ("/version", "", "apiserver"),
         ] {
-            record.info.path = path.to_owned();
+            record.info = Arc::new(RequestInfo {
+                path: path.to_owned(),
+                ..RequestInfo::default()
+            });
             let labels = Labels::of(&record);
             assert_eq!(
                 (labels.subresource, labels.component),
@@ -282,14 +286,14 @@ mod tests {
     fn verbs_and_scopes_are_upstreams() {
         let mut record = Record::for_tests();
         let mut told = |verb: &str, name: &str, subresource: &str, applies: bool| {
-            record.info = RequestInfo {
+            record.info = Arc::new(RequestInfo {
                 is_resource: true,
                 verb: verb.to_owned(),
                 name: name.to_owned(),
                 namespace: "default".to_owned(),
                 subresource: subresource.to_owned(),
                 ..RequestInfo::default()
-            };
+            });
             record.applies = applies;
             let labels = Labels::of(&record);
             (labels.verb, labels.scope)
