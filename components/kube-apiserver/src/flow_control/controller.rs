@@ -57,15 +57,13 @@ async fn follow(server: &Server, control: &FlowControl) -> anyhow::Result<()> {
     loop {
         schema_changes.mark_unchanged();
         level_changes.mark_unchanged();
-        let take_in = async {
-            control.take_in(&schemas.cached(None), &levels.cached(None))?;
-            server.lifecycle.finished(crate::bootstrap::FLOW_CONTROL_STEP);
-            Ok::<(), std::io::Error>(())
-        };
-        // Conditions are on their way before the rest is looked at: who reads a new schema, to write it again, meets them less
-        // often in between.
-        let ((), taken) = futures::join!(write_conditions(server, &schemas, &levels), take_in);
-        taken?;
+        control.take_in(&schemas.cached(None), &levels.cached(None))?;
+        server.lifecycle.finished(crate::bootstrap::FLOW_CONTROL_STEP);
+        for schema in schemas.cached(None) {
+            if let Err(error) = write_status(server, &schemas, &levels, &schema).await {
+                tracing::warn!(name = schema.name(), %error, "the condition of a FlowSchema can't be written");
+            }
+        }
         let settled = Instant::now() + SETTLE;
         tokio::select! {
             outcome = schema_changes.changed() => outcome?,
@@ -186,17 +184,7 @@ async fn keep(server: &Server) -> anyhow::Result<()> {
     }
 }
 
-async fn write_conditions(server: &Server, schemas: &Store, levels: &Store) {
-    let all = schemas.cached(None);
-    let writes = all.iter().map(async |schema| {
-        if let Err(error) = write_condition(server, schemas, levels, schema).await {
-            tracing::warn!(name = schema.name(), %error, "the condition of a FlowSchema can't be written");
-        }
-    });
-    futures::future::join_all(writes).await;
-}
-
-async fn write_condition(
+async fn write_status(
     server: &Server,
     schemas: &Store,
     levels: &Store,
