@@ -22,4 +22,4 @@ if [ ! -e "$profile" ]; then
   mv "$profile.$$" "$profile"
 fi
 # Functions that changed since the recording are compiled as without one; that is not worth a warning each.
-echo "-C profile-use=$profile -C llvm-args=-no-pgo-warn-mismatch $(cat "$here/names")"
+echo "-C profile-use=$profile -C llvm-args=-no-pgo-warn-mismatch $(cat "$here/mangling")"

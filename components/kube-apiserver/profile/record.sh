@@ -17,7 +17,7 @@ done
 [ -n "$merge" ] || { echo "no llvm-profdata of LLVM $llvm or newer: install rustup's component llvm-tools or Debian's llvm-$llvm" >&2; exit 1; }
 
 host=$(rustc -vV | sed -n 's/^host: //p')
-RUSTFLAGS="-C target-feature=+crt-static -C profile-generate $(cat "$here/names")" CARGO_TARGET_DIR=$folder/target \
+RUSTFLAGS="-C target-feature=+crt-static -C profile-generate $(cat "$here/mangling")" CARGO_TARGET_DIR=$folder/target \
   cargo build --locked --release --target "$host" "$@" --bin kube-apiserver
 cargo build --locked --release -p bench
 rm -rf "$folder/raw"
